@@ -1,0 +1,92 @@
+"""Which size is rendered for the one that was asked. Pure arithmetic; nothing is corrected without saying so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hidream_studio.errors import RequestError
+from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.profiles import ModelProfile
+
+PATCH_PX = 32  # upstream models/pipeline.py PATCH_SIZE
+MIN_SIDE_PX = 256
+MAX_AREA_PX = 4_300_000  # about the largest of upstream's buckets
+MAX_ASKED_SIDE_PX = 65_536  # beyond this a number is a mistake, also where it would be snapped
+
+
+@dataclass(frozen=True)
+class ResolvedSize:
+    width: int
+    height: int
+    adjustments: tuple[Adjustment, ...]
+
+
+def nearest_patch_multiple(side_px: int) -> int:
+    """The nearest multiple of 32, ties up."""
+    return (side_px + PATCH_PX // 2) // PATCH_PX * PATCH_PX
+
+
+def closest_bucket(width: int, height: int, buckets: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    """The bucket with the smallest absolute difference of width/height, first of equals (upstream models/utils.py)."""
+    ratio = width / height
+    return min(buckets, key=lambda bucket: abs(bucket[0] / bucket[1] - ratio))
+
+
+def resolve_size(width: int, height: int, *, snap: bool, profile: ModelProfile) -> ResolvedSize:
+    """The size that is rendered for `width` × `height`, in px, and what was changed on the way and why.
+
+    Raises
+    ------
+    RequestError
+        when a side is outside its limits; names the field and the limit.
+    """
+    for field, side in (("width", width), ("height", height)):
+        if not 1 <= side <= MAX_ASKED_SIDE_PX:
+            raise RequestError(
+                f"{field} is {side}; it must be between 1 and {MAX_ASKED_SIDE_PX} px",
+                field=field, limit=[1, MAX_ASKED_SIDE_PX],
+            )  # fmt: skip
+    if snap:
+        used = closest_bucket(width, height, profile.buckets)
+        why = f"snapped to {profile.name}'s fixed size with the closest aspect ratio; snap_resolution=false renders it as asked"
+        return ResolvedSize(*used, _size_adjustments((width, height), used, why))
+    used = (nearest_patch_multiple(width), nearest_patch_multiple(height))
+    _check_free_size((width, height), used)
+    adjustments = _size_adjustments((width, height), used, f"rounded to the nearest multiple of {PATCH_PX} px")
+    return ResolvedSize(*used, adjustments + _trained_range_warning(*used, profile))
+
+
+def _check_free_size(asked: tuple[int, int], used: tuple[int, int]) -> None:
+    for field, asked_side, side in zip(("width", "height"), asked, used, strict=True):
+        if side < MIN_SIDE_PX:
+            raise RequestError(
+                f"{field} is {asked_side}, rounded to {side} px; it must be at least {MIN_SIDE_PX} px",
+                field=field, limit=MIN_SIDE_PX,
+            )  # fmt: skip
+    width, height = used
+    if width * height > MAX_AREA_PX:
+        raise RequestError(
+            f"width × height is {width}×{height} = {width * height:,} px; it must be at most {MAX_AREA_PX:,} px",
+            field="width" if width >= height else "height", limit=MAX_AREA_PX,
+        )  # fmt: skip
+
+
+def _size_adjustments(asked: tuple[int, int], used: tuple[int, int], why: str) -> tuple[Adjustment, ...]:
+    return tuple(
+        Adjustment(field=field, asked=asked_side, used=used_side, why=why)
+        for field, asked_side, used_side in zip(("width", "height"), asked, used, strict=True)
+        if asked_side != used_side
+    )
+
+
+def _trained_range_warning(width: int, height: int, profile: ModelProfile) -> tuple[Adjustment, ...]:
+    (low_side, high_side), (low_area, high_area) = profile.trained_sides, profile.trained_area
+    inside = low_side <= min(width, height) and max(width, height) <= high_side and low_area <= width * height <= high_area
+    if inside:
+        return ()
+    size = f"{width}x{height}"
+    why = (
+        f"drawn as asked, but {profile.name} was trained on sides of {low_side} to {high_side} px and "
+        f"{low_area:,} to {high_area:,} px in all: expect weaker pictures"
+    )
+    return (Adjustment(field="size", asked=size, used=size, why=why),)

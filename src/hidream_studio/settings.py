@@ -1,0 +1,43 @@
+"""Facts of this machine: where to listen, what to load, where to keep pictures.
+
+Read from the command line's options first, then from HIDREAM_STUDIO_* in the environment. Importing reads nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Precision = Literal["bf16", "fp8", "fp32"]
+
+EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "o1-tiny"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Settings(BaseSettings):
+    """Every field can be set as HIDREAM_STUDIO_<NAME>; the token only there or in a file."""
+
+    model_config = SettingsConfigDict(env_prefix="HIDREAM_STUDIO_", extra="forbid", frozen=True)
+
+    model: str | None = None  # folder or hub id; None is the embedded o1-tiny
+    profile: str | None = None  # where the checkpoint does not say
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
+    precision: Precision | None = None  # None: fp32 on a CPU, bf16 on CUDA
+    compile: bool | None = None  # None: where it pays (CUDA)
+    host: str = "127.0.0.1"
+    port: int = Field(7860, ge=0, le=65535)  # 0: any free port
+    data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    queue_limit: int = Field(200, ge=1, le=100_000)  # waiting jobs
+    threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
+    step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps get compile time on top
+    preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
+
+    @property
+    def checkpoint(self) -> str:
+        return self.model if self.model is not None else str(EMBEDDED_CHECKPOINT)
