@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     token_file: Path | None = None
     queue_limit: int = Field(200, ge=1, le=100_000)  # waiting jobs
     threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
-    step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps get compile time on top
+    step_timeout_s: float = Field(
+        120.0, gt=0
+    )  # a step that takes longer is a hang; first steps get compile time on top
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
 
     @property

@@ -137,9 +137,7 @@ def _recipe_values(
     return {"steps": steps, "guidance_scale": float(guidance), "sampler": sampler}, ()
 
 
-def _dev_values(
-    request: GenerationRequest, defaults: RecipeDefaults
-) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
+def _dev_values(request: GenerationRequest, defaults: RecipeDefaults) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
     """The dev recipe is distilled to fixed steps without guidance; what was asked otherwise is adjusted, and said."""
     fixed: dict[str, Any] = {
         "steps": defaults.steps, "guidance_scale": defaults.guidance_scale, "sampler": defaults.sampler,

@@ -113,7 +113,7 @@ _PRESETS_DEV = tuple(
 
 _EXAMPLES_8B = (
     "A cinematic portrait photo of a woman in a rainy neon street, detailed skin, 85mm lens, realistic lighting",
-    "A hand-painted shop sign that reads \"FRESH BREAD\" above a narrow doorway, morning light",
+    'A hand-painted shop sign that reads "FRESH BREAD" above a narrow doorway, morning light',
     "An isometric cutaway of a cosy reading room, warm lamps, rain on the window",
 )
 

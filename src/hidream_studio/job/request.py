@@ -94,7 +94,9 @@ class FinishRequest(BaseModel):
     height: Side | None = None
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
-    strength: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)] | None = None  # 0 the draft, 1 all new
+    strength: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)] | None = (
+        None  # 0 the draft, 1 all new
+    )
 
 
 class SheetRequest(BaseModel):

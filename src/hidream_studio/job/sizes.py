@@ -81,7 +81,9 @@ def _size_adjustments(asked: tuple[int, int], used: tuple[int, int], why: str) -
 
 def _trained_range_warning(width: int, height: int, profile: ModelProfile) -> tuple[Adjustment, ...]:
     (low_side, high_side), (low_area, high_area) = profile.trained_sides, profile.trained_area
-    inside = low_side <= min(width, height) and max(width, height) <= high_side and low_area <= width * height <= high_area
+    inside = (
+        low_side <= min(width, height) and max(width, height) <= high_side and low_area <= width * height <= high_area
+    )
     if inside:
         return ()
     size = f"{width}x{height}"
