@@ -80,7 +80,8 @@ def test_an_empty_negative_prompt_is_none() -> None:
     [
         {"prompt": ""}, {"prompt": "   \n"}, {"prompt": "x" * 10_001}, {"prompt": "a\x00b"}, {"prompt": "\ud800"},
         {"steps": 0}, {"steps": 201}, {"steps": 2.5}, {"steps": True}, {"steps": "20"},
-        {"guidance_scale": -1}, {"guidance_scale": 31}, {"guidance_scale": float("nan")}, {"guidance_scale": float("inf")},
+        {"guidance_scale": -1}, {"guidance_scale": 31}, {"guidance_scale": float("nan")},
+        {"guidance_scale": float("inf")},
         {"seed": -1}, {"seed": MAX_SEED + 1}, {"seed": 1.5}, {"width": 0, "height": 512}, {"shift": 0.0},
         {"noise_scale": float("nan")}, {"noise": "pink"}, {"sampler": "ddim"}, {"preset": "best"}, {"colour": "red"},
     ],

@@ -53,7 +53,7 @@ def test_ties_round_up() -> None:
 
 def test_sides_are_checked_after_rounding() -> None:
     assert resolve(240, 256, snap=False) == (256, 256)
-    with pytest.raises(RequestError, match="height is 239.*at least 256") as caught:
+    with pytest.raises(RequestError, match=r"height is 239.*at least 256") as caught:
         resolve(256, 239, snap=False)
     assert (caught.value.field, caught.value.limit) == ("height", MIN_SIDE_PX)
 

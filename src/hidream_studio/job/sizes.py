@@ -48,7 +48,7 @@ def resolve_size(width: int, height: int, *, snap: bool, profile: ModelProfile) 
             )  # fmt: skip
     if snap:
         used = closest_bucket(width, height, profile.buckets)
-        why = f"snapped to {profile.name}'s fixed size with the closest aspect ratio; snap_resolution=false renders it as asked"
+        why = f"snapped to {profile.name}'s size of the closest aspect ratio; snap_resolution=false draws it as asked"
         return ResolvedSize(*used, _size_adjustments((width, height), used, why))
     used = (nearest_patch_multiple(width), nearest_patch_multiple(height))
     _check_free_size((width, height), used)
