@@ -1,0 +1,101 @@
+"""How much one picture computes, counted from the model's shape. Knows nothing of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hidream_studio.errors import CheckpointError
+from hidream_studio.job.job import Job
+
+PATCH_VALUES = 32 * 32 * 3  # upstream models/pipeline.py PATCH_SIZE, three channels
+TEMPLATE_TOKENS = 12  # of the chat template around a prompt, boi and tms with it; a few either way cost nothing
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The numbers of a checkpoint's config.json that decide how much a forward computes."""
+
+    layers: int
+    hidden: int
+    mlp: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
+        """The shape that config.json tells.
+
+        Raises
+        ------
+        CheckpointError
+            when a key is missing or no positive whole number; names the key.
+        """
+        text = config.get("text_config", config)
+        keys = {
+            "layers": "num_hidden_layers", "hidden": "hidden_size", "mlp": "intermediate_size",
+            "heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "head_dim": "head_dim",
+        }  # fmt: skip
+        values: dict[str, int] = {}
+        for name, key in keys.items():
+            value = text.get(key) if isinstance(text, Mapping) else None
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise CheckpointError(
+                    f"config.json: text_config.{key} is {value!r}; it must be a positive whole number"
+                )
+            values[name] = value
+        return cls(**values)
+
+
+SHAPE_8B = ModelShape(layers=36, hidden=4096, mlp=12288, heads=32, kv_heads=8, head_dim=128)  # upstream config.json
+
+
+def forward_flop(shape: ModelShape, image_tokens: int, text_tokens: int) -> float:
+    """Floating-point operations of one denoising forward: image tokens and the timestep's, over the kept text.
+
+    Linears per token, attention over `[text K/V, own K/V]` without a mask; a multiply-add is two operations.
+    """
+    own = image_tokens + 1  # the timestep's token
+    in_and_out = 2 * (PATCH_VALUES * shape.hidden // 4 + shape.hidden * shape.hidden // 4 + shape.hidden * PATCH_VALUES)
+    linears = own * shape.layers * _layer_linear_flop(shape) + image_tokens * in_and_out
+    attention = shape.layers * 4 * shape.heads * shape.head_dim * own * (own + text_tokens)
+    return float(linears + attention)
+
+
+def text_flop(shape: ModelShape, text_tokens: int) -> float:
+    """Operations of the text's K/V in every layer, computed once a prompt: causal, so half the attention."""
+    attention = shape.layers * 2 * shape.heads * shape.head_dim * text_tokens * text_tokens
+    return float(text_tokens * shape.layers * _layer_linear_flop(shape) + attention)
+
+
+def _layer_linear_flop(shape: ModelShape) -> int:
+    """Per token: q, k, v and output projections, gate, up and down."""
+    attention = shape.hidden * shape.head_dim * (2 * shape.heads + 2 * shape.kv_heads)
+    return 2 * (attention + 3 * shape.hidden * shape.mlp)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one picture asks of the machine."""
+
+    image_tokens: int
+    steps: int
+    text_tokens: int  # of the prompt, with the chat template
+    negative_tokens: int | None = None  # of the unconditional branch; None: one forward a step
+
+    @property
+    def forwards(self) -> int:
+        return self.steps * (1 if self.negative_tokens is None else 2)
+
+    def steps_flop(self, shape: ModelShape) -> float:
+        branches = [self.text_tokens] if self.negative_tokens is None else [self.text_tokens, self.negative_tokens]
+        return self.steps * sum(forward_flop(shape, self.image_tokens, tokens) for tokens in branches)
+
+
+def workload(job: Job, *, text_tokens: int | None = None, negative_tokens: int | None = None) -> Workload:
+    """The job's workload. Token counts that are not known are guessed from the texts' lengths, 4 characters each."""
+    text = text_tokens if text_tokens is not None else TEMPLATE_TOKENS + len(job.prompt) // 4
+    negative = negative_tokens if negative_tokens is not None else TEMPLATE_TOKENS + len(job.negative_prompt or "") // 4
+    return Workload(job.image_tokens, job.steps, text, negative if job.cfg else None)
