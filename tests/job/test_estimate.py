@@ -166,19 +166,21 @@ def test_text_kept_from_the_last_picture_costs_nothing_again():
     assert model.predict(long, text_kept=True).seconds < 0.7 * model.predict(long).seconds
 
 
-def test_noisy_cpu_runs_are_predicted_within_their_own_range():
-    rng = random.Random(3)
+def test_most_noisy_cpu_runs_fall_within_the_predicted_range():
     cpu = Speed(base_s=0.02, token_s=3e-5, forward_s=2e-3, flop_s=1 / 80e9)
     settings = [(256, 8), (256, 24), (384, 28), (512, 36), (512, 50)]
-    model = CostModel(TINY, CPU)
-    for side, steps in settings * 6:
-        model.add(run(cpu, side, steps, noise=0.25, rng=rng, key=CPU, shape=TINY))
     inside = 0
-    for side, steps in settings * 10:
-        truth = run(cpu, side, steps, noise=0.25, rng=rng, key=CPU, shape=TINY).elapsed_s
-        prediction = model.predict(work(side, steps))
-        inside += prediction.low_s <= truth <= prediction.high_s
-    assert inside >= 40
+    for seed in range(8):
+        rng = random.Random(seed)
+
+        def noisy(side: int, steps: int, rng: random.Random = rng) -> CostSample:
+            return run(cpu, side, steps, noise=0.25, rng=rng, key=CPU, shape=TINY)
+
+        model = CostModel(TINY, CPU, [noisy(*setting) for setting in settings * 6])
+        for setting in settings * 10:
+            prediction = model.predict(work(*setting))
+            inside += prediction.low_s <= noisy(*setting).elapsed_s <= prediction.high_s
+    assert inside / (8 * 50) >= 0.85
 
 
 def test_a_sample_survives_the_way_through_a_database_row():
