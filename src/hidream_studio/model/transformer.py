@@ -1,0 +1,197 @@
+"""HiDream-O1-Image: one decoder that reads the prompt and denoises pixels. Knows nothing of files, steps or guidance.
+
+Upstream runs one sequence `[text, tms, patches]` through a Qwen3-VL decoder in which no text token ever sees the tms
+token or a patch (upstream models/qwen3_vl_transformers.py `_forward_generation`). So the text's keys and values are the
+same in every step: `encode_text` computes them once, and `forward` runs the tms token and the patches alone, with dense
+attention over `[text K/V, own K/V]`. Q, K and V are one matrix here, and so are gate and up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hidream_studio.model.attention import attend, backends
+from hidream_studio.model.config import PATCH_VALUES, TIMESTEP_FREQUENCIES, ModelConfig
+from hidream_studio.model.positions import rotary, rotate, step_positions, text_positions
+
+
+@dataclass(frozen=True)
+class TextPrefix:
+    """What a prompt leaves behind: the keys (already rotated) and values of its tokens, without the tms token."""
+
+    keys: tuple[Tensor, ...]  # per layer (B, T, kv_heads, head_dim)
+    values: tuple[Tensor, ...]  # per layer (B, T, kv_heads, head_dim)
+
+    @property
+    def length(self) -> int:
+        """T, the number of text tokens; the tms token takes this position."""
+        return self.keys[0].shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+
+class TimestepEmbedder(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(TIMESTEP_FREQUENCIES, config.hidden_size)
+        self.linear2 = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        t: Tensor,  # (B,) float32, 0 is noise, 1 is the picture
+    ) -> Tensor:  # (B, hidden)
+        half = TIMESTEP_FREQUENCIES // 2
+        exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
+        angle = (t.float() * 1000)[:, None] * torch.exp(-math.log(10_000) * exponent)
+        waves = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.linear1.weight.dtype)
+        embedding: Tensor = self.linear2(F.silu(self.linear1(waves)))
+        return embedding
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.qkv = nn.Linear(config.hidden_size, config.qkv_size, bias=False)
+        self.out = nn.Linear(config.heads * config.head_dim, config.hidden_size, bias=False)
+        self.q_norm = nn.RMSNorm(config.head_dim, eps=config.rms_eps)
+        self.k_norm = nn.RMSNorm(config.head_dim, eps=config.rms_eps)
+
+    def project(
+        self,
+        x: Tensor,  # (B, S, hidden)
+        cos: Tensor,  # (B, S, 1, head_dim)
+        sin: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # q (B, S, heads, head_dim); k, v (B, S, kv_heads, head_dim)
+        c = self.config
+        q, k, v = self.qkv(x).unflatten(-1, (-1, c.head_dim)).split((c.heads, c.kv_heads, c.kv_heads), dim=2)
+        return rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin), v
+
+
+class Block(nn.Module):
+    """One decoder layer. A function of tensors alone, so that it can be compiled by itself."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_eps)
+        self.gate_up = nn.Linear(config.hidden_size, 2 * config.mlp_size, bias=False)
+        self.down = nn.Linear(config.mlp_size, config.hidden_size, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,  # (B, S, hidden)
+        cos: Tensor,  # (B, S, 1, head_dim)
+        sin: Tensor,
+        text_keys: Tensor,  # (B, T, kv_heads, head_dim)
+        text_values: Tensor,
+        key_mask: Tensor | None = None,  # (B, T + S) bool
+    ) -> Tensor:  # (B, S, hidden)
+        """The tms token and the patches: they see the text and each other."""
+        q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
+        k, v = torch.cat((text_keys, k), dim=1), torch.cat((text_values, v), dim=1)
+        return self._rest(x, attend(q, k, v, key_mask=key_mask))
+
+    def text(
+        self,
+        x: Tensor,  # (B, T, hidden)
+        cos: Tensor,
+        sin: Tensor,
+        *,
+        last: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # x (B, T, hidden); k, v (B, T, kv_heads, head_dim)
+        """The text: causal among itself. Of the last layer only keys and values are ever looked at."""
+        q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
+        return (x if last else self._rest(x, attend(q, k, v, causal=True))), k, v.contiguous()
+
+    def _rest(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.attention.out(attended)
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        out: Tensor = x + self.down(F.silu(gate) * up)
+        return out
+
+
+class O1Transformer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.timestep = TimestepEmbedder(config)
+        self.patch_in1 = nn.Linear(PATCH_VALUES, config.bottleneck, bias=False)
+        self.patch_in2 = nn.Linear(config.bottleneck, config.hidden_size)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_eps)
+        self.patch_out = nn.Linear(config.hidden_size, PATCH_VALUES)
+
+    @property
+    def device(self) -> torch.device:
+        return self.patch_out.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return self.patch_out.weight.dtype
+
+    def encode_text(
+        self,
+        ids: Tensor,  # (B, T) int64, without the tms token; shorter prompts are padded at the end, with any id
+    ) -> TextPrefix:
+        """The keys and values of a prompt in every layer.
+
+        Attention is causal, so that what stands after a prompt's last token changes nothing before it: padded rows need
+        no mask here, only `prefix_mask` in `forward`.
+        """
+        x = self.embed(ids)
+        cos, sin = rotary(text_positions(ids.shape[1], ids.device), self.config, x.dtype)
+        keys, values = [], []
+        with backends(x.device, masked=False):
+            for layer, block in enumerate(self.blocks):
+                assert isinstance(block, Block)
+                x, k, v = block.text(x, cos, sin, last=layer == len(self.blocks) - 1)
+                keys.append(k)
+                values.append(v)
+        return TextPrefix(tuple(keys), tuple(values))
+
+    def step_rotary(
+        self,
+        prefix: TextPrefix,
+        rows: int,
+        cols: int,
+        prefix_mask: Tensor | None = None,  # (B, T) bool
+    ) -> tuple[Tensor, Tensor]:  # cos, sin: (B, 1 + rows*cols, 1, head_dim)
+        """What `forward` needs to know of positions; the same in all steps of a picture, so it can be kept."""
+        if prefix_mask is None:
+            timestep_position = torch.full((1,), prefix.length, device=prefix.keys[0].device)
+        else:
+            timestep_position = prefix_mask.sum(dim=-1)
+        return rotary(step_positions(timestep_position, rows, cols), self.config, prefix.keys[0].dtype)
+
+    def forward(
+        self,
+        patches: Tensor,  # (B, N, 3072), the noisy picture
+        t: Tensor,  # (B,) float32, 1 - sigma: 0 is noise, 1 is the picture
+        prefix: TextPrefix,  # of B prompts
+        rows: int,
+        cols: int,
+        prefix_mask: Tensor | None = None,  # (B, T) bool, True at a prompt's own tokens; None: all are
+        step_rotary: tuple[Tensor, Tensor] | None = None,  # of `step_rotary`, where the caller keeps it
+    ) -> Tensor:  # (B, N, 3072), the predicted clean picture, in about [-1, 1]
+        cos, sin = step_rotary or self.step_rotary(prefix, rows, cols, prefix_mask)
+        tokens = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
+        x = torch.cat((self.timestep(t)[:, None].to(tokens.dtype), tokens), dim=1)  # (B, 1 + N, hidden)
+        key_mask = None
+        if prefix_mask is not None:
+            key_mask = F.pad(prefix_mask, (0, x.shape[1]), value=True)
+        with backends(x.device, masked=key_mask is not None):
+            for block, text_keys, text_values in zip(self.blocks, prefix.keys, prefix.values, strict=True):
+                x = block(x, cos, sin, text_keys, text_values, key_mask)
+        x0: Tensor = self.patch_out(self.norm(x[:, 1:]))
+        return x0

@@ -1,0 +1,89 @@
+"""Weights on their way between files and an `O1Transformer`. Knows nothing of what the model computes.
+
+Tensors stream one by one from their file to the device, into parameters that are allocated there: at no time are there
+two copies of the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hidream_studio.errors import CheckpointError
+from hidream_studio.model.checkpoint import Checkpoint
+from hidream_studio.model.config import ModelConfig
+from hidream_studio.model.layout import Slot, slots
+from hidream_studio.model.transformer import O1Transformer
+
+INIT_STD = 0.02  # upstream's initializer_range
+
+
+def empty_model(config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> O1Transformer:
+    """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients."""
+    with torch.device("meta"):
+        model = O1Transformer(config)
+    return model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+
+
+def load_model(
+    checkpoint: Checkpoint,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    on_progress: Callable[[float], None] | None = None,  # gets the share loaded, 0 to 1
+) -> O1Transformer:
+    """The checkpoint's model, on the device, in that dtype.
+
+    Raises
+    ------
+    CheckpointError
+        when a file can no longer be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    model = empty_model(checkpoint.config, device, dtype)
+    parameters = dict(model.named_parameters())
+    by_file: dict[Path, list[Slot]] = {}
+    for slot in slots(checkpoint.config):
+        by_file.setdefault(checkpoint.tensors[slot.key].file, []).append(slot)
+    loaded = 0
+    for path, its_slots in sorted(by_file.items()):
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                # in the order of the file, so that the disk reads it once from end to end
+                for slot in sorted(its_slots, key=lambda slot: checkpoint.tensors[slot.key].offset):
+                    tensor = file.get_tensor(slot.key)
+                    parameters[slot.parameter].data[slot.first_row : slot.first_row + slot.shape[0]].copy_(tensor)
+                    loaded += checkpoint.tensors[slot.key].nbytes
+                    if on_progress is not None:
+                        on_progress(loaded / checkpoint.nbytes)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return model
+
+
+def random_model(config: ModelConfig, device: torch.device | str, dtype: torch.dtype, seed: int) -> O1Transformer:
+    """A model of that shape with random weights, drawn on the device: for benchmarks, and as a start for training.
+
+    Matrices are N(0, 0.02²), norms 1, biases 0.
+    """
+    model = empty_model(config, device, dtype)
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            parameter.fill_(1.0 if "norm" in name else 0.0)
+        else:
+            parameter.normal_(0, INIT_STD, generator=generator)
+    return model
+
+
+def export_state_dict(model: O1Transformer) -> dict[str, Tensor]:
+    """The model's tensors under upstream's names and in upstream's shapes, as contiguous copies on the CPU."""
+    parameters = dict(model.named_parameters())
+    state = {}
+    for slot in slots(model.config):
+        rows = parameters[slot.parameter].detach()[slot.first_row : slot.first_row + slot.shape[0]]
+        state[slot.key] = rows.to("cpu", copy=True).contiguous()
+    return state
