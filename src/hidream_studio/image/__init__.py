@@ -1,1 +1,1 @@
-"""Pixels to files and back: PNG with its settings, thumbnails, previews, contact sheets. Knows neither HTTP nor SQLite."""
+"""Pixels to files and back: PNG and its settings, thumbnails, contact sheets. Knows neither HTTP nor SQLite."""

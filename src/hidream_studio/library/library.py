@@ -1,0 +1,458 @@
+"""The history on disk: jobs, pictures, the page's settings, what pictures cost. Knows no HTTP and no rule of the queue.
+
+Every method may be called from any thread. What a method has changed is on disk when it returns. Long methods are
+`store_image` and `thumbnail`; the others take a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from hidream_studio import __version__
+from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, RequestError
+from hidream_studio.image.metadata import picture_chunks, picture_facts, settings_from_chunks
+from hidream_studio.image.png import read_text_chunks, with_text_chunks
+from hidream_studio.image.thumbnail import make_thumbnail
+from hidream_studio.job.clock import utc_now
+from hidream_studio.job.events import ENDED, State
+from hidream_studio.job.ids import is_id
+from hidream_studio.library import adoption, rows, search
+from hidream_studio.library.database import Database
+from hidream_studio.library.files import (
+    check_free_space,
+    make_folder,
+    storage_errors,
+    sweep_temporary,
+    write_durably,
+)
+from hidream_studio.library.lock import FolderLock
+from hidream_studio.library.models import CostSampleRow, DeletedImageRow, ImageRow, JobRow, SettingRow
+from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, JobRecord
+
+DATABASE_FILE = "library.sqlite3"
+IMAGES_FOLDER = "images"
+THUMBNAILS_FOLDER = "thumbnails"
+RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
+COST_SAMPLES_KEPT = 20_000
+MAX_SETTING_CHARS = 1_000_000
+MAX_LISTED = 1000
+
+
+class Library:
+    """One data folder; made by `Library.open`."""
+
+    def __init__(self, data: Path, lock: FolderLock, database: Database) -> None:
+        self.data = data
+        self._lock = lock
+        self._database = database
+        self._thumbnails = threading.Lock()  # each is made once, and never many at the same time
+
+    @classmethod
+    def open(cls, data: Path) -> Library:
+        """The library in the folder `data`, which is made where it is missing; takes its lock until `close`.
+
+        Temporary files of interrupted writes are removed, and finished pictures without a row get theirs.
+
+        Raises
+        ------
+        LibraryError
+            when the folder cannot be used, or another server uses it; names that one.
+        """
+        data = data.absolute()
+        with storage_errors(data):
+            for folder in (data / IMAGES_FOLDER, data / THUMBNAILS_FOLDER):
+                make_folder(folder)
+        lock = FolderLock(data)
+        try:
+            library = cls(data, lock, Database(data / DATABASE_FILE))
+            try:
+                library._tidy()
+            except BaseException:
+                library._database.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return library
+
+    def close(self) -> None:
+        """Lets another server have the folder. A second call does nothing."""
+        self._database.close()
+        self._lock.release()
+
+    def announce(self, address: str) -> None:
+        """Tells a second server on this folder where the first answers."""
+        self._lock.announce(address)
+
+    def check_space(self) -> None:
+        """Refuses new work before it is begun.
+
+        Raises
+        ------
+        StorageFullError
+            with what is free and what is needed.
+        """
+        check_free_space(self.data, RESERVE_BYTES)
+
+    # Jobs
+
+    def add_jobs(self, records: Sequence[JobRecord]) -> None:
+        """All of them, or none."""
+        self.check_space()
+        with self._database.writing() as session:
+            session.add_all(rows.new_job_row(record) for record in records)
+
+    def job(self, job_id: str) -> JobRecord:
+        with self._database.reading() as session:
+            return rows.job_record(_job_row(session, job_id))
+
+    def jobs(
+        self,
+        *,
+        states: Iterable[State] | None = None,
+        sheet_id: str | None = None,
+        limit: int = 200,
+        before: str | None = None,
+    ) -> list[JobRecord]:
+        """The newest first; `before` is the id after which a further page begins."""
+        query = select(JobRow).order_by(JobRow.id.desc()).limit(min(limit, MAX_LISTED))
+        if states is not None:
+            query = query.where(JobRow.state.in_(list(states)))
+        if sheet_id is not None:
+            query = query.where(JobRow.sheet_id == sheet_id)
+        if before is not None:
+            query = query.where(JobRow.id < before)
+        with self._database.reading() as session:
+            return [rows.job_record(row) for row in session.scalars(query)]
+
+    def pending_jobs(self) -> list[JobRecord]:
+        """What waited or ran when the last server ended, in the order of the queue."""
+        query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
+        with self._database.reading() as session:
+            return [rows.job_record(row) for row in session.scalars(query)]
+
+    def update_job(self, job_id: str, **changes: Any) -> JobRecord:
+        """Sets fields of a JobRecord."""
+        columns = rows.job_columns(changes)
+        with self._database.writing() as session:
+            row = _job_row(session, job_id)
+            for name, value in columns.items():
+                setattr(row, name, value)
+            session.flush()
+            return rows.job_record(row)
+
+    def update_jobs(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Fields of several jobs, by their ids, in one transaction: a whole lane cancelled, or put back."""
+        with self._database.writing() as session:
+            for job_id, values in changes.items():
+                row = _job_row(session, job_id)
+                for name, value in rows.job_columns(values).items():
+                    setattr(row, name, value)
+
+    def begin_attempt(self, job_id: str) -> int:
+        """Marks the job as running and counts; the count is on disk before a worker can die of the job."""
+        with self._database.writing() as session:
+            row = _job_row(session, job_id)
+            row.state = "running"
+            row.attempts += 1
+            row.started_at = utc_now()
+            return row.attempts
+
+    def delete_job(self, job_id: str) -> None:
+        """Forgets a job that ended without a picture.
+
+        Raises
+        ------
+        ConflictError
+            when it has not ended, or has a picture.
+        """
+        with self._database.writing() as session:
+            row = _job_row(session, job_id)
+            if row.state not in ENDED:
+                raise ConflictError(f"job {job_id} is {row.state}; cancel it first")
+            if session.scalar(select(ImageRow.id).where(ImageRow.job_id == job_id)) is not None:
+                raise ConflictError(f"job {job_id} has made a picture; delete that")
+            session.delete(row)
+
+    # Pictures
+
+    def store_image(self, draft: ImageDraft, png: bytes) -> ImageRecord:
+        """The picture's file, then its row and its job's end in one transaction.
+
+        A crash in between leaves a file that the next `open` adopts. A job has one picture: storing for a job that
+        has one already returns that one.
+
+        Raises
+        ------
+        StorageFullError, LibraryError
+            when it could not be written; nothing of it is left then.
+        """
+        if not is_id(draft.id):
+            raise ValueError(f"{draft.id!r} is no id")
+        with self._database.reading() as session:
+            if (known := _image_of_job(session, draft.job_id)) is not None:
+                return rows.image_record(known)
+        png = _with_own_text(draft, png)
+        check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
+        file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
+        write_durably(self.data / file, png)
+        try:
+            return self._add_image(draft, file, len(png))
+        except BaseException:
+            with suppress(OSError):
+                (self.data / file).unlink()
+            raise
+
+    def image(self, image_id: str) -> ImageRecord:
+        with self._database.reading() as session:
+            return rows.image_record(_image_row(session, image_id))
+
+    def images(
+        self,
+        *,
+        q: str | None = None,
+        favourite: bool | None = None,
+        rejected: bool | None = False,
+        parent_id: str | None = None,
+        sheet_id: str | None = None,
+        limit: int = 200,
+        before: str | None = None,
+    ) -> list[ImageRecord]:
+        """The newest first; `before` is the id after which a further page begins, `q` is read by `search`.
+
+        `rejected` None gives the rejected and the others.
+        """
+        query = select(ImageRow).order_by(ImageRow.id.desc()).limit(min(limit, MAX_LISTED))
+        query = query.where(*search.conditions(q)) if q else query
+        if favourite is not None:
+            query = query.where(ImageRow.favourite.is_(favourite))
+        if rejected is not None:
+            query = query.where(ImageRow.rejected_at.is_not(None) if rejected else ImageRow.rejected_at.is_(None))
+        if parent_id is not None:
+            query = query.where(ImageRow.parent_id == parent_id)
+        if sheet_id is not None:
+            query = query.where(ImageRow.sheet_id == sheet_id)
+        if before is not None:
+            query = query.where(ImageRow.id < before)
+        with self._database.reading() as session:
+            return [rows.image_record(row) for row in session.scalars(query)]
+
+    def update_image(
+        self, image_id: str, *, favourite: bool | None = None, rejected: bool | None = None
+    ) -> ImageRecord:
+        """Sets what is not None. A rejection keeps the file, and can be undone."""
+        with self._database.writing() as session:
+            row = _image_row(session, image_id)
+            if favourite is not None:
+                row.favourite = favourite
+            if rejected is not None:
+                row.rejected_at = (row.rejected_at or utc_now()) if rejected else None
+            session.flush()
+            return rows.image_record(row)
+
+    def delete_image(self, image_id: str) -> None:
+        """Row, file and thumbnail, for good. Pictures that were made from it keep their family."""
+        with self._database.writing() as session:
+            row = _image_row(session, image_id)
+            file = row.file
+            job = session.get(JobRow, row.job_id)
+            if job is not None:
+                job.image_id = None
+            session.delete(row)
+            session.add(DeletedImageRow(id=image_id, file=file))  # until the file is gone
+        self._remove_deleted()
+
+    def lineage(self, image_id: str) -> list[ImageRecord]:
+        """The whole family of a picture, the oldest first: its drafts, and all that was finished of them."""
+        with self._database.reading() as session:
+            family = _image_row(session, image_id).family_id
+            query = select(ImageRow).where(ImageRow.family_id == family).order_by(ImageRow.created_at, ImageRow.id)
+            return [rows.image_record(row) for row in session.scalars(query)]
+
+    def file_path(self, image_id: str) -> Path:
+        """The PNG.
+
+        Raises
+        ------
+        NotFoundError
+            when the picture is unknown, or its file has vanished.
+        """
+        path = self.data / self.image(image_id).file
+        if not path.is_file():
+            raise NotFoundError(f"the file of picture {image_id} has vanished: {path} is not there")
+        return path
+
+    def thumbnail(self, image_id: str) -> Path:
+        """The small WebP of a picture, made the first time that somebody asks.
+
+        Raises
+        ------
+        NotFoundError
+            when the picture is unknown, or its file has vanished.
+        LibraryError
+            when its file is damaged.
+        """
+        path = self._thumbnail_path(self.image(image_id).file)
+        if path.is_file():
+            return path
+        with self._thumbnails:
+            if not path.is_file():
+                source = self.file_path(image_id)
+                try:
+                    write_durably(path, make_thumbnail(source))
+                except RequestError as error:
+                    raise LibraryError(f"the file of picture {image_id} is damaged: {error.message}") from error
+        return path
+
+    def import_png(self, data: bytes) -> ImportResult:
+        """What a dropped PNG brings back; nothing is stored.
+
+        Raises
+        ------
+        RequestError
+            when it is no PNG, or holds no settings.
+        """
+        chunks = read_text_chunks(data)
+        facts = picture_facts(chunks)
+        record = None
+        if facts is not None and facts.image_id is not None:
+            with suppress(NotFoundError):
+                record = self.image(facts.image_id)
+        return ImportResult(settings=settings_from_chunks(chunks), record=record)
+
+    # The page's settings, and what pictures cost
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        with self._database.reading() as session:
+            row = session.get(SettingRow, key)
+            return default if row is None else json.loads(row.value)
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Keeps a JSON value."""
+        text = json.dumps(value, allow_nan=False)
+        if len(text) > MAX_SETTING_CHARS:
+            raise RequestError(
+                f"setting {key} has {len(text):,} characters; at most {MAX_SETTING_CHARS:,} are kept",
+                field=key, limit=MAX_SETTING_CHARS,
+            )  # fmt: skip
+        with self._database.writing() as session:
+            session.merge(SettingRow(key=key, value=text))
+
+    def add_cost_sample(self, sample: Mapping[str, Any]) -> None:
+        """Keeps a `job.estimate.CostSample.to_dict()`; the oldest of very many go."""
+        with self._database.writing() as session:
+            session.execute(insert(CostSampleRow).values(created_at=utc_now(), **sample))
+            newest = select(func.max(CostSampleRow.id)).scalar_subquery()
+            session.execute(delete(CostSampleRow).where(CostSampleRow.id <= newest - COST_SAMPLES_KEPT))
+
+    def cost_samples(self, limit: int = 2000) -> list[dict[str, Any]]:
+        """The newest `limit` of them, the oldest of those first."""
+        columns = [column for column in CostSampleRow.__table__.columns if column.name not in ("id", "created_at")]
+        query = select(*columns).order_by(CostSampleRow.id.desc()).limit(limit)
+        with self._database.reading() as session:
+            return [dict(row) for row in reversed(session.execute(query).mappings().all())]
+
+    # Inside
+
+    def _add_image(self, draft: ImageDraft, file: str, file_bytes: int) -> ImageRecord:
+        with self._database.writing() as session:
+            if (known := _image_of_job(session, draft.job_id)) is not None:
+                return rows.image_record(known)
+            _finish_job(session, draft)
+            session.flush()  # before the row that refers to it
+            row = rows.new_image_row(draft, family_id=_family(session, draft), file=file, file_bytes=file_bytes)
+            session.add(row)
+            session.flush()
+            return rows.image_record(row)
+
+    def _tidy(self) -> None:
+        for folder in (self.data / IMAGES_FOLDER, self.data / THUMBNAILS_FOLDER):
+            sweep_temporary(folder)
+        self._remove_deleted()
+        with self._database.reading() as session:
+            known = set(session.scalars(select(ImageRow.id)))
+        for path, facts in adoption.orphans(self.data / IMAGES_FOLDER, known):
+            waiting = None
+            if facts.job_id is not None:
+                with suppress(NotFoundError):
+                    waiting = self.job(facts.job_id)
+            draft = adoption.draft_of(facts, waiting)
+            self._add_image(draft, path.relative_to(self.data).as_posix(), path.stat().st_size)
+
+    def _remove_deleted(self) -> None:
+        """Removes the files of deleted pictures; one that cannot be removed now is tried again at the next start."""
+        with self._thumbnails, self._database.writing() as session:
+            for row in session.scalars(select(DeletedImageRow)).all():
+                with suppress(OSError):
+                    self._thumbnail_path(row.file).unlink(missing_ok=True)
+                    (self.data / row.file).unlink(missing_ok=True)
+                    session.delete(row)
+
+    def _thumbnail_path(self, file: str) -> Path:
+        return (self.data / THUMBNAILS_FOLDER / Path(file).relative_to(IMAGES_FOLDER)).with_suffix(".webp")
+
+
+def _job_row(session: Session, job_id: str) -> JobRow:
+    row = session.get(JobRow, job_id) if job_id.isascii() else None
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id[:40]}")
+    return row
+
+
+def _image_row(session: Session, image_id: str) -> ImageRow:
+    row = session.get(ImageRow, image_id) if image_id.isascii() else None
+    if row is None:
+        raise NotFoundError(f"there is no picture {image_id[:40]}")
+    return row
+
+
+def _image_of_job(session: Session, job_id: str) -> ImageRow | None:
+    return session.scalar(select(ImageRow).where(ImageRow.job_id == job_id))
+
+
+def _finish_job(session: Session, draft: ImageDraft) -> None:
+    """The end of the picture's job; a job that is not known here (an adopted picture's) gets its row."""
+    row = session.get(JobRow, draft.job_id)
+    if row is None:
+        record = JobRecord(
+            id=draft.job_id, state="finished", lane=draft.lane, job=draft.job, created_at=draft.created_at,
+            queue_order=0.0, adjustments=draft.adjustments, estimate_s=draft.estimate_s, sheet_id=draft.sheet_id,
+        )  # fmt: skip
+        row = rows.new_job_row(record)
+        session.add(row)
+    ended = {
+        "state": "finished", "finished_at": utc_now(), "elapsed_s": draft.elapsed_s, "queued_s": draft.queued_s,
+        "timings": draft.timings, "error": None, "image_id": draft.id,
+    }  # fmt: skip
+    for name, value in rows.job_columns(ended).items():
+        setattr(row, name, value)
+
+
+def _family(session: Session, draft: ImageDraft) -> str:
+    """The family of the parent; where that was deleted meanwhile, that of a sibling, else one named for the parent."""
+    parent_id = draft.job.parent_id
+    if parent_id is None:
+        return draft.id
+    known = (ImageRow.id == parent_id) | (ImageRow.parent_id == parent_id) | (ImageRow.family_id == parent_id)
+    return session.scalar(select(ImageRow.family_id).where(known).limit(1)) or parent_id
+
+
+def _with_own_text(draft: ImageDraft, png: bytes) -> bytes:
+    """The PNG with the text by which it is adopted after a crash, where it does not carry it already."""
+    facts = picture_facts(read_text_chunks(png))
+    if facts is not None and (facts.image_id, facts.job_id) == (draft.id, draft.job_id):
+        return png
+    chunks = picture_chunks(
+        draft.job, image_id=draft.id, created_at=draft.created_at, model=draft.model, fingerprint=draft.fingerprint,
+        numeric_path=draft.numeric_path, timings=draft.timings, version=__version__, job_id=draft.job_id,
+        adjustments=draft.adjustments,
+    )  # fmt: skip
+    return with_text_chunks(png, chunks)
