@@ -6,25 +6,23 @@ Every method may be called from any thread. What a method has changed is on disk
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hidream_studio import __version__
 from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, RequestError
-from hidream_studio.image.metadata import picture_chunks, picture_facts, settings_from_chunks
-from hidream_studio.image.png import read_text_chunks, with_text_chunks
+from hidream_studio.image.metadata import picture_facts, settings_from_chunks
+from hidream_studio.image.png import read_text_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.events import ENDED, State
 from hidream_studio.job.ids import is_id
-from hidream_studio.library import adoption, rows, search
+from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
     check_free_space,
@@ -33,16 +31,15 @@ from hidream_studio.library.files import (
     sweep_temporary,
     write_durably,
 )
+from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_own_text
 from hidream_studio.library.lock import FolderLock
-from hidream_studio.library.models import CostSampleRow, DeletedImageRow, ImageRow, JobRow, SettingRow
+from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
 from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, JobRecord
 
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
 THUMBNAILS_FOLDER = "thumbnails"
 RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
-COST_SAMPLES_KEPT = 20_000
-MAX_SETTING_CHARS = 1_000_000
 MAX_LISTED = 1000
 
 
@@ -198,14 +195,15 @@ class Library:
         if not is_id(draft.id):
             raise ValueError(f"{draft.id!r} is no id")
         with self._database.reading() as session:
-            if (known := _image_of_job(session, draft.job_id)) is not None:
+            if (known := image_of_job(session, draft.job_id)) is not None:
                 return rows.image_record(known)
-        png = _with_own_text(draft, png)
+        png = with_own_text(draft, png)
         check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
         file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
         write_durably(self.data / file, png)
         try:
-            return self._add_image(draft, file, len(png))
+            with self._database.writing() as session:
+                return add_image(session, draft, file=file, file_bytes=len(png))
         except BaseException:
             with suppress(OSError):
                 (self.data / file).unlink()
@@ -213,7 +211,7 @@ class Library:
 
     def image(self, image_id: str) -> ImageRecord:
         with self._database.reading() as session:
-            return rows.image_record(_image_row(session, image_id))
+            return rows.image_record(image_row(session, image_id))
 
     def images(
         self,
@@ -230,27 +228,18 @@ class Library:
 
         `rejected` None gives the rejected and the others.
         """
-        query = select(ImageRow).order_by(ImageRow.id.desc()).limit(min(limit, MAX_LISTED))
-        query = query.where(*search.conditions(q)) if q else query
-        if favourite is not None:
-            query = query.where(ImageRow.favourite.is_(favourite))
-        if rejected is not None:
-            query = query.where(ImageRow.rejected_at.is_not(None) if rejected else ImageRow.rejected_at.is_(None))
-        if parent_id is not None:
-            query = query.where(ImageRow.parent_id == parent_id)
-        if sheet_id is not None:
-            query = query.where(ImageRow.sheet_id == sheet_id)
-        if before is not None:
-            query = query.where(ImageRow.id < before)
+        query = image_query(
+            q=q, favourite=favourite, rejected=rejected, parent_id=parent_id, sheet_id=sheet_id, before=before
+        )
         with self._database.reading() as session:
-            return [rows.image_record(row) for row in session.scalars(query)]
+            return [rows.image_record(row) for row in session.scalars(query.limit(min(limit, MAX_LISTED)))]
 
     def update_image(
         self, image_id: str, *, favourite: bool | None = None, rejected: bool | None = None
     ) -> ImageRecord:
         """Sets what is not None. A rejection keeps the file, and can be undone."""
         with self._database.writing() as session:
-            row = _image_row(session, image_id)
+            row = image_row(session, image_id)
             if favourite is not None:
                 row.favourite = favourite
             if rejected is not None:
@@ -261,7 +250,7 @@ class Library:
     def delete_image(self, image_id: str) -> None:
         """Row, file and thumbnail, for good. Pictures that were made from it keep their family."""
         with self._database.writing() as session:
-            row = _image_row(session, image_id)
+            row = image_row(session, image_id)
             file = row.file
             job = session.get(JobRow, row.job_id)
             if job is not None:
@@ -273,7 +262,7 @@ class Library:
     def lineage(self, image_id: str) -> list[ImageRecord]:
         """The whole family of a picture, the oldest first: its drafts, and all that was finished of them."""
         with self._database.reading() as session:
-            family = _image_row(session, image_id).family_id
+            family = image_row(session, image_id).family_id
             query = select(ImageRow).where(ImageRow.family_id == family).order_by(ImageRow.created_at, ImageRow.id)
             return [rows.image_record(row) for row in session.scalars(query)]
 
@@ -332,46 +321,24 @@ class Library:
 
     def setting(self, key: str, default: Any = None) -> Any:
         with self._database.reading() as session:
-            row = session.get(SettingRow, key)
-            return default if row is None else json.loads(row.value)
+            return notes.setting(session, key, default)
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keeps a JSON value."""
-        text = json.dumps(value, allow_nan=False)
-        if len(text) > MAX_SETTING_CHARS:
-            raise RequestError(
-                f"setting {key} has {len(text):,} characters; at most {MAX_SETTING_CHARS:,} are kept",
-                field=key, limit=MAX_SETTING_CHARS,
-            )  # fmt: skip
         with self._database.writing() as session:
-            session.merge(SettingRow(key=key, value=text))
+            notes.set_setting(session, key, value)
 
     def add_cost_sample(self, sample: Mapping[str, Any]) -> None:
         """Keeps a `job.estimate.CostSample.to_dict()`; the oldest of very many go."""
         with self._database.writing() as session:
-            session.execute(insert(CostSampleRow).values(created_at=utc_now(), **sample))
-            newest = select(func.max(CostSampleRow.id)).scalar_subquery()
-            session.execute(delete(CostSampleRow).where(CostSampleRow.id <= newest - COST_SAMPLES_KEPT))
+            notes.add_cost_sample(session, sample)
 
     def cost_samples(self, limit: int = 2000) -> list[dict[str, Any]]:
         """The newest `limit` of them, the oldest of those first."""
-        columns = [column for column in CostSampleRow.__table__.columns if column.name not in ("id", "created_at")]
-        query = select(*columns).order_by(CostSampleRow.id.desc()).limit(limit)
         with self._database.reading() as session:
-            return [dict(row) for row in reversed(session.execute(query).mappings().all())]
+            return notes.cost_samples(session, limit)
 
     # Inside
-
-    def _add_image(self, draft: ImageDraft, file: str, file_bytes: int) -> ImageRecord:
-        with self._database.writing() as session:
-            if (known := _image_of_job(session, draft.job_id)) is not None:
-                return rows.image_record(known)
-            _finish_job(session, draft)
-            session.flush()  # before the row that refers to it
-            row = rows.new_image_row(draft, family_id=_family(session, draft), file=file, file_bytes=file_bytes)
-            session.add(row)
-            session.flush()
-            return rows.image_record(row)
 
     def _tidy(self) -> None:
         for folder in (self.data / IMAGES_FOLDER, self.data / THUMBNAILS_FOLDER):
@@ -385,7 +352,9 @@ class Library:
                 with suppress(NotFoundError):
                     waiting = self.job(facts.job_id)
             draft = adoption.draft_of(facts, waiting)
-            self._add_image(draft, path.relative_to(self.data).as_posix(), path.stat().st_size)
+            file = path.relative_to(self.data).as_posix()
+            with self._database.writing() as session:
+                add_image(session, draft, file=file, file_bytes=path.stat().st_size)
 
     def _remove_deleted(self) -> None:
         """Removes the files of deleted pictures; one that cannot be removed now is tried again at the next start."""
@@ -405,54 +374,3 @@ def _job_row(session: Session, job_id: str) -> JobRow:
     if row is None:
         raise NotFoundError(f"there is no job {job_id[:40]}")
     return row
-
-
-def _image_row(session: Session, image_id: str) -> ImageRow:
-    row = session.get(ImageRow, image_id) if image_id.isascii() else None
-    if row is None:
-        raise NotFoundError(f"there is no picture {image_id[:40]}")
-    return row
-
-
-def _image_of_job(session: Session, job_id: str) -> ImageRow | None:
-    return session.scalar(select(ImageRow).where(ImageRow.job_id == job_id))
-
-
-def _finish_job(session: Session, draft: ImageDraft) -> None:
-    """The end of the picture's job; a job that is not known here (an adopted picture's) gets its row."""
-    row = session.get(JobRow, draft.job_id)
-    if row is None:
-        record = JobRecord(
-            id=draft.job_id, state="finished", lane=draft.lane, job=draft.job, created_at=draft.created_at,
-            queue_order=0.0, adjustments=draft.adjustments, estimate_s=draft.estimate_s, sheet_id=draft.sheet_id,
-        )  # fmt: skip
-        row = rows.new_job_row(record)
-        session.add(row)
-    ended = {
-        "state": "finished", "finished_at": utc_now(), "elapsed_s": draft.elapsed_s, "queued_s": draft.queued_s,
-        "timings": draft.timings, "error": None, "image_id": draft.id,
-    }  # fmt: skip
-    for name, value in rows.job_columns(ended).items():
-        setattr(row, name, value)
-
-
-def _family(session: Session, draft: ImageDraft) -> str:
-    """The family of the parent; where that was deleted meanwhile, that of a sibling, else one named for the parent."""
-    parent_id = draft.job.parent_id
-    if parent_id is None:
-        return draft.id
-    known = (ImageRow.id == parent_id) | (ImageRow.parent_id == parent_id) | (ImageRow.family_id == parent_id)
-    return session.scalar(select(ImageRow.family_id).where(known).limit(1)) or parent_id
-
-
-def _with_own_text(draft: ImageDraft, png: bytes) -> bytes:
-    """The PNG with the text by which it is adopted after a crash, where it does not carry it already."""
-    facts = picture_facts(read_text_chunks(png))
-    if facts is not None and (facts.image_id, facts.job_id) == (draft.id, draft.job_id):
-        return png
-    chunks = picture_chunks(
-        draft.job, image_id=draft.id, created_at=draft.created_at, model=draft.model, fingerprint=draft.fingerprint,
-        numeric_path=draft.numeric_path, timings=draft.timings, version=__version__, job_id=draft.job_id,
-        adjustments=draft.adjustments,
-    )  # fmt: skip
-    return with_text_chunks(png, chunks)
