@@ -1,0 +1,178 @@
+"""What the server and its worker process say to each other: frozen values, pickled through one pipe. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.events import Timings
+from hidream_studio.job.job import Job
+from hidream_studio.job.request import Lane
+from hidream_studio.settings import Precision
+
+# To the worker.
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What a worker is started with."""
+
+    checkpoint: str  # folder or hub id
+    profile: str | None
+    device: str
+    precision: Precision | None
+    compile: bool | None
+    threads: int | None
+    preview_interval_s: float
+    version: str  # of this software, for the pictures' metadata
+    max_state_bytes: int = 2 * 2**30  # of all begun jobs together; one may always run
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Hold this job, and draw it when its turn comes. A smaller order goes first in its lane; below 0, before all."""
+
+    job_id: str
+    job: Job
+    lane: Lane
+    order: float
+    adjustments: tuple[Adjustment, ...] = ()  # for the picture's metadata
+    init_image: str | None = None  # path of the draft's PNG, for keep-composition
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Drop the job at the next step; answered by `Cancelled`, unless it has ended."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Give the job back if it has not begun; answered by `Returned`, or not at all."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Reorder:
+    job_id: str
+    order: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the step, write out what is drawn, leave."""
+
+
+ToWorker = Draw | Cancel | Recall | Reorder | Stop
+
+# From the worker.
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Loading goes on: what it does, and how far it is (0 to 1) where that is known."""
+
+    name: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A picture can be drawn."""
+
+    device: str  # e.g. "cpu" or "NVIDIA H200"
+    precision: str
+    model_name: str
+    profile: str
+    fingerprint: str
+    numeric_path: str
+    memory_total_mib: float | None  # of the device; None on a CPU
+
+
+@dataclass(frozen=True)
+class LoadFailed:
+    code: str  # an errors.StudioError code
+    message: str
+    permanent: bool  # trying again would end the same way
+
+
+@dataclass(frozen=True)
+class StepBegins:
+    job_id: str
+    index: int  # 0 is the first
+    first: bool  # it also reads the prompt, and may compile
+
+
+@dataclass(frozen=True)
+class StepDone:
+    job_id: str
+    done: int  # steps, 1 after the first
+    total: int
+
+
+@dataclass(frozen=True)
+class PreviewReady:
+    job_id: str
+    step: int  # steps done
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All steps are done; the file is being written. Another job may take the place."""
+
+    job_id: str
+    memory_used_mib: float | None  # of the device
+
+
+@dataclass(frozen=True)
+class Finished:
+    job_id: str
+    png: bytes
+    timings: Timings
+    created_at: str  # ISO 8601, UTC; also in the file's metadata
+
+
+@dataclass(frozen=True)
+class Failed:
+    job_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A recalled job, not begun."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The process cannot draw any more (the device is in an error state) and leaves."""
+
+    message: str
+
+
+FromWorker = (
+    Phase
+    | Ready
+    | LoadFailed
+    | StepBegins
+    | StepDone
+    | PreviewReady
+    | Drawn
+    | Finished
+    | Failed
+    | Cancelled
+    | Returned
+    | Broken
+)

@@ -1,0 +1,295 @@
+"""The process that holds the model: before each step it asks whose step is next. Knows nothing of HTTP or SQLite.
+
+It leaves when its pipe closes, and ignores the keyboard's interrupt, which is meant for the server.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hidream_studio.engine.developing import Darkroom
+from hidream_studio.engine.mailbox import Inbox, Outbox
+from hidream_studio.engine.messages import (
+    Broken,
+    Cancel,
+    Cancelled,
+    Draw,
+    Drawn,
+    Failed,
+    LoadFailed,
+    Phase,
+    Ready,
+    Recall,
+    Reorder,
+    Returned,
+    StepBegins,
+    StepDone,
+    Stop,
+    ToWorker,
+    WorkerSpec,
+)
+from hidream_studio.engine.turns import Contender, Turns, state_bytes
+from hidream_studio.errors import NotFoundError, OutOfMemoryError, StudioError, WorkerError
+from hidream_studio.job.events import Timings
+from hidream_studio.job.job import Job, pin
+from hidream_studio.job.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from hidream_studio.engine.pipeline import Pipeline, Step
+
+WARM_UP_SIDE_CPU_PX = 256
+MIB = 2**20
+STEPS_IN_FLIGHT = 2  # on a GPU: the next step's launches hide behind the step that runs, and a draft waits for no more
+
+
+def serve(connection: Connection, spec: WorkerSpec) -> None:
+    """Load the model and draw what comes, until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the server ends us, after the step
+    outbox = Outbox(connection)
+    inbox = Inbox(connection)
+    try:
+        pipeline = _load(spec, outbox)
+    except StudioError as error:
+        outbox.send(LoadFailed(error.code, error.message, permanent=not isinstance(error, OutOfMemoryError)))
+    except Exception as error:  # the reason must reach the user, whatever it is
+        logging.getLogger(__name__).exception("loading failed")
+        message = f"the model could not be loaded: {_one_line(error)}"
+        outbox.send(LoadFailed(WorkerError.code, message, permanent=False))
+    else:
+        Worker(pipeline, spec, inbox, outbox).run()
+    outbox.close()
+
+
+def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
+    outbox.send(Phase("importing torch"))
+    from hidream_studio.engine.pipeline import Pipeline
+
+    pipeline = Pipeline.load(
+        spec.checkpoint,
+        profile=spec.profile,
+        device=spec.device,
+        precision=spec.precision,
+        compile=spec.compile,
+        threads=spec.threads,
+        on_phase=lambda name, fraction: outbox.send(Phase(name, fraction)),
+    )
+    outbox.send(Phase("warming up"))
+    _warm_up(pipeline)
+    device = torch.device(pipeline.device)
+    on_cuda = device.type == "cuda"
+    outbox.send(
+        Ready(
+            device=torch.cuda.get_device_name(device) if on_cuda else device.type,
+            precision=pipeline.precision,
+            model_name=pipeline.model_name,
+            profile=pipeline.profile.id,
+            fingerprint=pipeline.fingerprint,
+            numeric_path=pipeline.numeric_path,
+            memory_total_mib=torch.cuda.mem_get_info(device)[1] / MIB if on_cuda else None,
+        )
+    )
+    return pipeline
+
+
+def _warm_up(pipeline: Pipeline) -> None:
+    """One step: kernels are chosen and compiled here rather than under the first user's eyes."""
+    request = GenerationRequest(prompt="warm-up", seed=0, preset="quick", snap_resolution=False)
+    if torch.device(pipeline.device).type == "cpu":  # nothing to compile; a large step would only take long
+        side_px = WARM_UP_SIDE_CPU_PX
+        request = request.model_copy(update={"width": side_px, "height": side_px})
+    render = pipeline.render(pin(request, pipeline.profile).job)
+    next(render)
+    render.close()
+
+
+@dataclass
+class _Held:
+    """A job in the worker's hands. `render` is None until its first step."""
+
+    draw: Draw
+    order: float
+    render: Iterator[Step] | None = None
+    done: int = 0  # steps
+
+    def contender(self) -> Contender:
+        draw = self.draw
+        return Contender(draw.job_id, draw.lane, self.order, self.render is not None, state_bytes(draw.job))
+
+    def close(self) -> None:
+        if self.render is not None:
+            self.render.close()  # type: ignore[attr-defined]  # a generator
+            self.render = None
+
+
+class Worker:
+    """The step loop over the jobs held."""
+
+    def __init__(self, pipeline: Pipeline, spec: WorkerSpec, inbox: Inbox, outbox: Outbox) -> None:
+        self._pipeline = pipeline
+        self._inbox = inbox
+        self._outbox = outbox
+        self._turns = Turns(max_state_bytes=spec.max_state_bytes)
+        self._held: dict[str, _Held] = {}
+        self._pace = _Pace(torch.device(pipeline.device))
+        self._darkroom = Darkroom(
+            outbox,
+            preview_interval_s=spec.preview_interval_s,
+            model=pipeline.model_name,
+            fingerprint=pipeline.fingerprint,
+            numeric_path=pipeline.numeric_path,
+            version=spec.version,
+        )
+
+    def run(self) -> None:
+        """Step until told to stop."""
+        while self._take_messages():
+            job_id = self._turns.choose((held.contender() for held in self._held.values()), time.monotonic())
+            if job_id is None:
+                continue
+            try:
+                self._step(self._held[job_id])
+            except _DeviceBroken as error:
+                self._outbox.send(Broken(str(error)))
+                break
+        self._darkroom.close()
+
+    def _take_messages(self) -> bool:
+        """Act on everything that came; wait for something when no job is held. False when told to stop."""
+        while (message := self._inbox.take(block=not self._held)) is not None:
+            if isinstance(message, Stop):
+                return False
+            self._act(message)
+        return True
+
+    def _act(self, message: ToWorker) -> None:
+        if isinstance(message, Draw):
+            self._held[message.job_id] = _Held(message, message.order)
+        elif isinstance(message, Cancel):
+            if self._drop(message.job_id):
+                self._outbox.send(Cancelled(message.job_id))
+        elif isinstance(message, Recall):
+            held = self._held.get(message.job_id)
+            if held is not None and held.render is None:
+                self._drop(message.job_id)
+                self._outbox.send(Returned(message.job_id))
+        elif isinstance(message, Reorder) and message.job_id in self._held:
+            self._held[message.job_id].order = message.order
+
+    def _step(self, held: _Held) -> None:
+        """One step of one job; after its last one, the picture."""
+        job_id = held.draw.job_id
+        first = held.render is None
+        self._outbox.send(StepBegins(job_id, held.done, first))
+        try:
+            if held.render is None:
+                held.render = self._begin(held.draw)
+            step = next(held.render)
+            self._pace.step_launched()
+            held.done = step.index + 1
+            self._outbox.send(StepDone(job_id, held.done, step.total))
+            if held.done < step.total:
+                self._darkroom.offer_preview(job_id, held.done, step.preview)
+            else:
+                self._end(held)
+        except StudioError as error:
+            self._fail(held, error.code, error.message)
+        except MemoryError:
+            self._fail(held, OutOfMemoryError.code, "this machine ran out of memory while drawing")
+        except Exception as error:
+            if "CUDA error" in str(error):  # sticky: every later call in this process fails too
+                raise _DeviceBroken(_one_line(error)) from error
+            logging.getLogger(__name__).exception("drawing failed")
+            self._fail(held, WorkerError.code, f"drawing failed: {_one_line(error)}")
+
+    def _begin(self, draw: Draw) -> Iterator[Step]:
+        self._pipeline.check_prompt(draw.job)
+        init_image = None if draw.init_image is None else _read_init_image(Path(draw.init_image), draw.job)
+        return self._pipeline.render(draw.job, init_image=init_image)
+
+    def _end(self, held: _Held) -> None:
+        """Decode, and leave the rest to the darkroom."""
+        assert held.render is not None
+        try:
+            next(held.render)
+        except StopIteration as stop:
+            rendered = stop.value
+        else:
+            raise WorkerError("the pipeline went on after its last step")
+        job_id = held.draw.job_id
+        self._drop(job_id)
+        self._outbox.send(Drawn(job_id, self._pace.memory_used_mib()))
+        timings = Timings(text_s=rendered.text_s, steps_s=rendered.steps_s, decode_s=rendered.decode_s)
+        self._darkroom.develop(held.draw, rendered.pixels, timings)
+
+    def _fail(self, held: _Held, code: str, message: str) -> None:
+        self._drop(held.draw.job_id)
+        if code == OutOfMemoryError.code:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        self._outbox.send(Failed(held.draw.job_id, code, message))
+
+    def _drop(self, job_id: str) -> bool:
+        held = self._held.pop(job_id, None)
+        if held is None:
+            return False
+        held.close()
+        self._darkroom.forget(job_id)
+        return True
+
+
+class _DeviceBroken(Exception):
+    """The device is in an error state that only a new process gets out of."""
+
+
+class _Pace:
+    """Keeps the host from running ahead of a GPU by more than a step, or nothing would start or stop at a step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._launched: deque[torch.cuda.Event] = deque()
+
+    def step_launched(self) -> None:
+        if self._device.type != "cuda":
+            return
+        event = torch.cuda.Event(blocking=True)
+        event.record(torch.cuda.current_stream(self._device))
+        self._launched.append(event)
+        if len(self._launched) >= STEPS_IN_FLIGHT:
+            self._launched.popleft().synchronize()
+
+    def memory_used_mib(self) -> float | None:
+        if self._device.type != "cuda":
+            return None
+        free, total = torch.cuda.mem_get_info(self._device)
+        return (total - free) / MIB
+
+
+def _read_init_image(path: Path, job: Job) -> NDArray[np.uint8]:
+    """(job.height, job.width, 3): the draft at the new size."""
+    try:
+        with Image.open(path) as picture:
+            resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS)
+    except OSError as error:
+        raise NotFoundError(f"the draft's picture {path.name} cannot be read any more") from error
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
