@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
     token: SecretStr | None = None
     token_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()  # further names in Host, behind a proxy; as JSON in the environment
     queue_limit: int = Field(200, ge=1, le=100_000)  # waiting jobs
     threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
     step_timeout_s: float = Field(

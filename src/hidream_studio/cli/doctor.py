@@ -1,0 +1,127 @@
+"""`hidream-studio doctor`: what this machine can run, and what it lacks. Changes nothing and downloads nothing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+import hidream_studio
+from hidream_studio.cli.options import settings_from
+from hidream_studio.errors import StudioError
+from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.settings import Settings
+
+GIB = 2**30
+BF16_8B_GIB = 19.0  # 16.4 GiB of weights, and 2 to 3 for a 2048x2048 step
+LOW_DISK_GIB = 5.0
+MIN_TORCH = (2, 11)
+MODULES = ("torch", "diffusers", "transformers", "safetensors", "nicegui", "fastapi")
+
+Verdict = Literal["ok", "note", "lacks"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    verdict: Verdict  # "lacks": something that was asked for cannot run
+    subject: str
+    text: str
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(arguments)
+    findings = list(_findings(settings))
+    fit = all(finding.verdict != "lacks" for finding in findings)
+    if arguments.json:
+        print(json.dumps({"fit": fit, "findings": [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        marks = {"ok": "✓", "note": "–", "lacks": "✗"}
+        for finding in findings:
+            print(f"{marks[finding.verdict]} {finding.subject:<12} {finding.text}")
+        print("This machine can draw pictures." if fit else "Something is missing; see the lines with ✗.")
+    return 0 if fit else 1
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield Finding("ok", "version", f"hidream-studio {hidream_studio.__version__}, Python {platform.python_version()}")
+    yield from _modules()
+    yield from _processor()
+    yield from _gpus(settings)
+    yield from _checkpoint(settings)
+    yield from _data_folder(settings.data)
+
+
+def _modules() -> Iterator[Finding]:
+    for module in MODULES:
+        try:
+            yield Finding("ok", module, importlib.metadata.version(module))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("lacks", module, f"is not installed: pip install {module}")
+
+
+def _processor() -> Iterator[Finding]:
+    memory = psutil.virtual_memory()
+    text = f"{os.cpu_count()} cores, {memory.total / GIB:.0f} GiB of memory, {memory.available / GIB:.0f} GiB free"
+    yield Finding("ok", "machine", f"{platform.system()} {platform.machine()}, {text}")
+
+
+def _gpus(settings: Settings) -> Iterator[Finding]:
+    print("looking for devices (starting torch) …", file=sys.stderr)
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Finding("lacks", "device", f"torch cannot be started: {error}")
+        return
+    if not torch.cuda.is_available():
+        why = "this torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU or driver is found"
+        text = f"no GPU ({why}): the small model runs on the CPU; HiDream-O1-Image (8B) would take hours a picture"
+        yield Finding("lacks" if settings.device.startswith("cuda") else "note", "device", text)
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        total_gib = properties.total_memory / GIB
+        enough = total_gib >= BF16_8B_GIB
+        capability = f"{properties.major}.{properties.minor}"
+        text = f"cuda:{index} {properties.name}, {total_gib:.0f} GiB, compute capability {capability}"
+        advice = "" if enough else f"; HiDream-O1-Image (8B) in bf16 needs about {BF16_8B_GIB:.0f} GiB"
+        yield Finding("ok" if enough else "note", "device", text + advice)
+
+
+def _checkpoint(settings: Settings) -> Iterator[Finding]:
+    folder = Path(settings.checkpoint)
+    if not folder.is_dir():
+        yield Finding(
+            "note", "model", f"{settings.checkpoint} is no folder here; it would be fetched from the hub when served"
+        )
+        return
+    try:
+        from hidream_studio.model.checkpoint import open_checkpoint
+
+        checkpoint = open_checkpoint(str(folder))
+        profile = profile_for_checkpoint(folder, settings.profile)
+    except StudioError as error:
+        yield Finding("lacks", "model", error.message)
+        return
+    yield Finding("ok", "model", f"{checkpoint.name} with profile {profile.id}, native {profile.native_side} px")
+
+
+def _data_folder(data: Path) -> Iterator[Finding]:
+    nearest = next(folder for folder in (data, *data.absolute().parents) if folder.is_dir())
+    free_gib = shutil.disk_usage(nearest).free / GIB
+    text = f"{data}, {free_gib:.0f} GiB free"
+    if not os.access(nearest, os.W_OK):
+        yield Finding("lacks", "data folder", f"{data} cannot be written; choose another with --data")
+    elif free_gib < LOW_DISK_GIB:
+        yield Finding("note", "data folder", f"{text}: a 2048x2048 picture takes about 8 MB")
+    else:
+        yield Finding("ok", "data folder", text)

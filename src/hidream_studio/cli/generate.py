@@ -1,0 +1,138 @@
+"""`hidream-studio generate`: one picture, drawn in this process, or by a server that has the model already (--url)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import hidream_studio
+from hidream_studio.cli.options import MODEL_OPTIONS, request_from, settings_from
+from hidream_studio.cli.progress import Progress
+from hidream_studio.errors import RequestError, StudioError
+from hidream_studio.image.metadata import picture_chunks
+from hidream_studio.image.png import encode_png
+from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.clock import utc_now
+from hidream_studio.job.events import Timings
+from hidream_studio.job.ids import new_id
+from hidream_studio.job.job import PinnedJob, pin
+from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.job.request import GenerationRequest
+from hidream_studio.library.files import write_durably
+from hidream_studio.settings import Settings
+
+
+def run(arguments: argparse.Namespace) -> int:
+    request = request_from(arguments)
+    settings = settings_from(arguments)
+    _check_out(arguments.out)
+    if arguments.url is not None:
+        from hidream_studio.cli.remote import draw_remotely
+
+        _refuse_model_options(arguments)
+        png, facts = draw_remotely(arguments.url, request, settings)
+    else:
+        png, facts = _draw_here(request, settings)
+    out = arguments.out or Path(f"hidream-{facts['seed']}.png")
+    _write(out, png)
+    _tell_adjustments(facts["adjustments"])
+    print(json.dumps({"path": str(out), **facts}, ensure_ascii=False, indent=2) if arguments.json else out)
+    return 0
+
+
+def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, dict[str, Any]]:
+    folder = Path(settings.checkpoint)
+    if folder.is_dir():  # a request that cannot be met is refused before the model is loaded
+        pin(request, profile_for_checkpoint(folder, settings.profile))
+    with Progress() as progress:
+        progress.phase("starting torch")
+        from hidream_studio.engine.pipeline import Pipeline
+
+        pipeline = Pipeline.load(
+            settings.checkpoint, profile=settings.profile, device=settings.device, precision=settings.precision,
+            compile=settings.compile, threads=settings.threads, on_phase=progress.phase,
+        )  # fmt: skip
+        pinned = pin(request, pipeline.profile)
+        pipeline.check_prompt(pinned.job)
+        render = pipeline.render(pinned.job)
+        while True:
+            try:
+                step = next(render)
+            except StopIteration as end:
+                rendered = end.value
+                break
+            progress.step(step.index + 1, step.total)
+    timings = Timings(rendered.text_s, rendered.steps_s, rendered.decode_s)
+    image_id, origin = new_id(), {
+        "model": pipeline.model_name, "fingerprint": pipeline.fingerprint, "numeric_path": pipeline.numeric_path,
+    }  # fmt: skip
+    chunks = picture_chunks(
+        pinned.job, image_id=image_id, created_at=utc_now(), timings=timings, adjustments=pinned.adjustments,
+        version=hidream_studio.__version__, **origin,
+    )  # fmt: skip
+    begin_s = time.perf_counter()
+    png = encode_png(rendered.pixels, chunks)
+    timings = replace(timings, png_s=time.perf_counter() - begin_s)
+    return png, {"id": image_id, **_facts(pinned, timings), "precision": pipeline.precision, **origin}
+
+
+def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
+    """What is told of a picture, with the names of the HTTP answer."""
+    job = pinned.job
+    facts: dict[str, Any] = {
+        name: getattr(job, name)
+        for name in (
+            "prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale", "cfg", "recipe",
+            "sampler", "shift", "noise_scale", "noise", "snap_resolution", "preset", "profile",
+        )
+    }  # fmt: skip
+    return facts | {
+        "requested": {"width": job.requested_width, "height": job.requested_height},
+        "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
+        "elapsed_s": round(timings.elapsed_s, 4),
+        "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
+    }
+
+
+def _tell_adjustments(adjustments: Sequence[dict[str, Any]]) -> None:
+    for adjustment in (Adjustment.model_validate(one) for one in adjustments):
+        change = (
+            f"{adjustment.asked} → {adjustment.used}" if adjustment.asked != adjustment.used else str(adjustment.used)
+        )
+        print(f"{adjustment.field} {change}: {adjustment.why}", file=sys.stderr)
+
+
+def _refuse_model_options(arguments: argparse.Namespace) -> None:
+    said = [name for name in MODEL_OPTIONS if getattr(arguments, name) is not None]
+    if said:
+        raise RequestError(f"--{said[0]} is the server's own affair; it cannot be said with --url", field=said[0])
+
+
+def _check_out(out: Path | None) -> None:
+    """Before the work, not after it."""
+    if out is None:
+        return
+    if out.is_dir():
+        raise RequestError(f"--out {out} is a folder; name a file in it", field="out")
+    if not out.parent.is_dir():
+        raise RequestError(f"--out {out}: there is no folder {out.parent}", field="out")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise RequestError(f"--out {out} cannot be written", field="out")
+
+
+def _write(out: Path, png: bytes) -> None:
+    """Whole or not at all; a device or a pipe is written into, never replaced."""
+    if out.exists() and not out.is_file():
+        try:
+            out.write_bytes(png)
+        except OSError as error:
+            raise StudioError(f"{out} cannot be written: {error}") from error
+    else:
+        write_durably(out.absolute(), png)

@@ -1,0 +1,61 @@
+"""No request body is larger than its path allows, with or without a Content-Length. Knows nothing of its content."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hidream_studio.server.errors import BodyTooLarge, body_too_large_response
+
+JSON_LIMIT_BYTES = 1 << 20  # the longest two prompts in \u escapes are 240 KB
+FILE_LIMIT_BYTES = 100 << 20  # PNGs to import
+DRAIN_FACTOR = 16  # how much more than the limit is read and thrown away, so that the client hears the answer
+FILE_PATHS = ("/api/images/import", "/_nicegui/")
+
+
+def limit_for(path: str) -> int:
+    return FILE_LIMIT_BYTES if path.startswith(FILE_PATHS) else JSON_LIMIT_BYTES
+
+
+class BodyLimitMiddleware:
+    """Answers 413 before anything reads a body that says it is too large, and stops one that turns out to be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = limit_for(scope["path"])
+        if _announced_bytes(scope) > limit:
+            await _drain(receive, limit * DRAIN_FACTOR)
+            await body_too_large_response(limit)(scope, receive, send)
+            return
+        read_bytes = 0
+
+        async def receive_limited() -> Message:
+            nonlocal read_bytes
+            message = await receive()
+            if message["type"] == "http.request":
+                read_bytes += len(message.get("body", b""))
+                if read_bytes > limit:
+                    raise BodyTooLarge(limit)
+            return message
+
+        await self.app(scope, receive_limited, send)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    announced = Headers(scope=scope).get("content-length", "0")
+    return int(announced) if announced.isascii() and announced.isdigit() else 0
+
+
+async def _drain(receive: Receive, at_most_bytes: int) -> None:
+    """A client that is still sending when the connection closes sees a reset instead of the answer."""
+    read_bytes = 0
+    while read_bytes < at_most_bytes:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
+        read_bytes += len(message.get("body", b""))

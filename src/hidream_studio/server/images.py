@@ -1,0 +1,212 @@
+"""The library over HTTP: pictures, their files, favourites, lineage, import and finishing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, StrictBool
+
+from hidream_studio.errors import NotFoundError
+from hidream_studio.job.request import FinishRequest
+from hidream_studio.library.records import ImageRecord
+from hidream_studio.server.answers import (
+    EstimateAnswer,
+    ImageAnswer,
+    ImageDetailAnswer,
+    ImagesAnswer,
+    ImportAnswer,
+    JobAnswer,
+)
+from hidream_studio.server.errors import answers
+from hidream_studio.server.presets import estimate_values
+from hidream_studio.server.state import ImageId, LibraryOfApp, StudioOfApp
+from hidream_studio.service.views import job_to_dict
+
+router = APIRouter(prefix="/api/images", tags=["library"])
+
+MAX_IMAGES_A_PAGE = 1000
+MAX_QUERY_CHARS = 1000
+FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
+_PNG_BODY = {
+    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+class ImageChanges(BaseModel):
+    """The body of PATCH /api/images/{id}: what is absent stays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    favourite: StrictBool | None = None
+    rejected: StrictBool | None = None  # hidden from the sheet, until it is taken back
+
+
+@router.get("", response_model=ImagesAnswer, response_model_exclude_unset=True, summary="Pictures, newest first")
+def list_images(
+    library: LibraryOfApp,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_QUERY_CHARS,
+            description="words of the prompt; also seed:42 steps:20 size:512x512 guidance:3 …",
+        ),
+    ] = None,
+    favourite: Annotated[bool | None, Query(description="all when absent")] = None,
+    rejected: Annotated[bool, Query(description="the rejected ones instead of the others")] = False,
+    parent_id: Annotated[str | None, Query(max_length=100)] = None,
+    sheet_id: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_IMAGES_A_PAGE)] = 200,
+    before: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
+) -> dict[str, Any]:
+    records = library.images(
+        q=q, favourite=favourite, rejected=rejected, parent_id=parent_id, sheet_id=sheet_id, limit=limit, before=before
+    )
+    page: dict[str, Any] = {"images": [image_to_dict(record) for record in records]}
+    return page | ({"next": records[-1].id} if len(records) == limit else {})
+
+
+@router.post(
+    "/import",
+    response_model=ImportAnswer,
+    response_model_exclude_unset=True,
+    responses=answers(507),
+    openapi_extra=_PNG_BODY,
+    summary="Bring back the settings of a PNG: ours, or A1111's",
+)
+async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
+    """The body is the file itself. Its pixels are not decoded."""
+    data = await request.body()
+    result = await asyncio.to_thread(library.import_png, data)
+    restored = result.settings
+    answer: dict[str, Any] = {
+        "settings": {"request": restored.request, "source": restored.source, "notes": list(restored.notes)}
+    }
+    return answer | ({"image": image_to_dict(result.record)} if result.record is not None else {})
+
+
+@router.get(
+    "/{image_id}",
+    response_model=ImageDetailAnswer,
+    response_model_exclude_unset=True,
+    responses=answers(404),
+    summary="One picture, with its family from the first draft on",
+)
+def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
+    record = library.image(image_id)
+    return image_to_dict(record) | {"lineage": [image_to_dict(relative) for relative in library.lineage(image_id)]}
+
+
+@router.get(
+    "/{image_id}/file",
+    name="image_file",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}, **answers(404)},
+    summary="The picture itself, as PNG",
+)
+def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
+    return _file(library.file_path(image_id), "image/png", name=f"hidream-{image_id}.png")
+
+
+@router.get(
+    "/{image_id}/thumb",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/webp": {}}}, **answers(404, 507)},
+    summary="A small picture of it, as WebP",
+)
+def get_thumbnail(image_id: ImageId, library: LibraryOfApp) -> Response:
+    return _file(library.thumbnail(image_id), "image/webp")
+
+
+@router.patch(
+    "/{image_id}",
+    response_model=ImageAnswer,
+    response_model_exclude_unset=True,
+    responses=answers(404, 507),
+    summary="Mark as favourite, reject, or take either back",
+)
+def change_image(image_id: ImageId, body: ImageChanges, library: LibraryOfApp) -> dict[str, Any]:
+    changes = body.model_dump(exclude_none=True)
+    return image_to_dict(library.update_image(image_id, **changes) if changes else library.image(image_id))
+
+
+@router.delete(
+    "/{image_id}", status_code=204, responses=answers(404, 507), summary="Delete a picture: file, thumbnail and row"
+)
+def delete_image(image_id: ImageId, library: LibraryOfApp) -> None:
+    library.delete_image(image_id)
+
+
+@router.post(
+    "/{image_id}/finish",
+    status_code=202,
+    response_model=JobAnswer,
+    response_model_exclude_unset=True,
+    responses=answers(404, 409, 429, 503, 507),
+    summary="Draw a draft again at a higher quality",
+)
+async def finish(image_id: ImageId, body: FinishRequest, studio: StudioOfApp) -> dict[str, Any]:
+    return job_to_dict(await studio.finish(image_id, body))
+
+
+@router.post(
+    "/{image_id}/finish/estimate",
+    response_model=EstimateAnswer,
+    responses=answers(404, 409),
+    summary="What a finish would cost",
+)
+async def estimate_finish(image_id: ImageId, body: FinishRequest, studio: StudioOfApp) -> dict[str, Any]:
+    return estimate_values(studio.estimate_finish(image_id, body))
+
+
+def image_to_dict(record: ImageRecord) -> dict[str, Any]:
+    """A picture as `ImageAnswer` has it. Absent values are left out."""
+    values: dict[str, Any] = {
+        "id": record.id,
+        "job_id": record.job_id,
+        "sheet_id": record.sheet_id,
+        "parent_id": record.parent_id,
+        "finish_mode": record.finish_mode,
+        "job": record.job.to_dict(),
+        "width": record.width,
+        "height": record.height,
+        "requested": {"width": record.requested_width, "height": record.requested_height},
+        "seed": record.seed,
+        "steps": record.steps,
+        "guidance_scale": record.guidance_scale,
+        "created_at": record.created_at,
+        "elapsed_s": record.elapsed_s,
+        "estimate_s": record.estimate_s,
+        "timings": asdict(record.timings),
+        "favourite": record.favourite,
+        "rejected": record.rejected_at is not None,
+        "rejected_at": record.rejected_at,
+        "adjustments": [adjustment.model_dump() for adjustment in record.adjustments],
+        "model": record.model,
+        "fingerprint": record.fingerprint,
+        "numeric_path": record.numeric_path,
+        "bytes": record.bytes,
+        "file": f"/api/images/{record.id}/file",
+        "thumb": f"/api/images/{record.id}/thumb",
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _file(path: Path, media_type: str, *, name: str | None = None) -> Response:
+    """The file, looked at before the answer begins: one that has vanished is a 404."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise NotFoundError(f"the file {path.name} has vanished from the data folder", field="id") from error
+    return FileResponse(
+        path,
+        media_type=media_type,
+        stat_result=stat,
+        headers=FOR_EVER,
+        filename=name,
+        content_disposition_type="inline",
+    )

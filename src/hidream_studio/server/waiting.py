@@ -1,0 +1,81 @@
+"""Queues several jobs, waits for jobs, and cancels them when the client hangs up. Knows nothing of what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from hidream_studio.errors import ConflictError, NotFoundError, StudioError
+from hidream_studio.job.events import JobView
+from hidream_studio.job.ids import new_id
+from hidream_studio.job.request import GenerationRequest
+from hidream_studio.server.errors import job_failure
+from hidream_studio.service.studio import Studio
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
+
+
+async def submit_all(studio: Studio, requests: Sequence[GenerationRequest]) -> tuple[str, list[JobView]]:
+    """One sheet of all or none: each is looked at before the first is queued, and a refusal takes back what was."""
+    for request in requests:
+        studio.resolve(request)
+    sheet_id = new_id()
+    views: list[JobView] = []
+    try:
+        for request in requests:
+            views.append(await studio.submit(request, sheet_id=sheet_id))
+    except StudioError:
+        await cancel_jobs(studio, [view.id for view in views])
+        raise
+    return sheet_id, views
+
+
+async def finished_jobs(studio: Studio, job_ids: Sequence[str], request: Request) -> list[JobView]:
+    """The jobs when all have finished.
+
+    Raises
+    ------
+    StudioError
+        why one of them failed or was cancelled; those that still wait or run are cancelled then.
+    """
+    waiting = [asyncio.ensure_future(_finished(studio, job_id)) for job_id in job_ids]
+    everything = asyncio.gather(*waiting)
+    hang_up = asyncio.ensure_future(client_hung_up(request))
+    everything.add_done_callback(lambda _: hang_up.cancel())
+    try:
+        await asyncio.wait({hang_up})
+        if not everything.done():
+            await cancel_jobs(studio, job_ids)
+            raise HTTPException(CLIENT_CLOSED_REQUEST, "the client hung up")
+        return everything.result()
+    except StudioError:
+        await cancel_jobs(studio, job_ids)
+        raise
+    finally:
+        everything.cancel()
+        hang_up.cancel()
+        await asyncio.gather(everything, hang_up, return_exceptions=True)
+
+
+async def client_hung_up(request: Request) -> None:
+    """Returns when the client is gone. The body must have been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def cancel_jobs(studio: Studio, job_ids: Sequence[str]) -> None:
+    for job_id in job_ids:
+        try:
+            await studio.cancel(job_id)
+        except (ConflictError, NotFoundError):
+            pass  # it ended by itself meanwhile
+
+
+async def _finished(studio: Studio, job_id: str) -> JobView:
+    view = await studio.wait(job_id)
+    if view.state == "finished":
+        return view
+    raise job_failure(view)
