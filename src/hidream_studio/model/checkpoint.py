@@ -56,7 +56,13 @@ class Checkpoint:
 
     @property
     def nbytes(self) -> int:
+        """On disk, without what is not loaded."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def values(self) -> int:
+        """How many numbers the model has."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
 def open_checkpoint(source: str) -> Checkpoint:

@@ -1,0 +1,94 @@
+"""What this machine can compute with, said plainly where it cannot. Knows nothing of jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from hidream_studio.errors import DeviceError, OutOfMemoryError
+from hidream_studio.settings import Precision
+
+GIB = 2**30
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device, or else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        when the name means none, or one that this project or this machine cannot use.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise DeviceError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N", field="device")
+    if not torch.cuda.is_available():
+        raise DeviceError(f"device {name!r} was asked for, but torch finds no CUDA device here", field="device")
+    device = torch.device(name if ":" in name else "cuda:0")
+    if (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(
+            f"device {name!r} was asked for, but there are {count}, from cuda:0", field="device", limit=count
+        )
+    return device
+
+
+def pick_precision(name: Precision | None, device: torch.device) -> Precision:
+    """The precision of that name; none is bf16 on CUDA (fp16 is unstable, upstream), float32 on a CPU.
+
+    Raises
+    ------
+    DeviceError
+        when this device has no such arithmetic.
+    """
+    if name is None:
+        return "bf16" if device.type == "cuda" else "fp32"
+    if name not in DTYPES:
+        supported = " and ".join(DTYPES)
+        raise DeviceError(f"precision {name!r} is not supported yet; there are {supported}", field="precision")
+    if name == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use --precision fp32", field="precision")
+    return name
+
+
+def check_memory(needed: int, device: torch.device, what: str) -> None:
+    """Refuse before loading what cannot fit; bytes.
+
+    Raises
+    ------
+    OutOfMemoryError
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if needed > free:
+            raise OutOfMemoryError(
+                f"{what} needs {needed / GIB:.1f} GiB on {device}, where {free / GIB:.1f} GiB are free"
+            )
+
+
+@contextmanager
+def memory_errors_named(device: torch.device, what: str) -> Iterator[None]:
+    """Turn CUDA's out-of-memory into one sentence with what was needed and what was free.
+
+    Raises
+    ------
+    OutOfMemoryError
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        asked = re.search(r"Tried to allocate ([\d.]+ \wiB)", str(error))
+        free, total = torch.cuda.mem_get_info(device)
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        needed = asked.group(1) if asked else "more memory"
+        raise OutOfMemoryError(
+            f"{what} needed another {needed} on {device}, where {(free + reusable) / GIB:.1f} of {total / GIB:.1f} GiB "
+            "were free; a smaller size needs less"
+        ) from error

@@ -1,0 +1,240 @@
+"""Job in, image out. Knows nothing of queues, HTTP or SQLite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hidream_studio.engine.devices import DTYPES, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.stopwatch import Stopwatch
+from hidream_studio.engine.text_cache import TextCache, TokenIds
+from hidream_studio.errors import RequestError
+from hidream_studio.job.job import Job
+from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.compiled import can_compile, compile_blocks
+from hidream_studio.model.config import PATCH_PX
+from hidream_studio.model.patches import from_uint8, patchify, to_uint8
+from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
+from hidream_studio.model.transformer import O1Transformer, TextPrefix
+from hidream_studio.model.weights import load_model
+from hidream_studio.sampler.denoise import Predict, denoise, make_solver
+from hidream_studio.sampler.noise import initial_noise
+from hidream_studio.sampler.schedules import Schedule, make_schedule
+from hidream_studio.settings import Precision
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+OnPhase = Callable[[str, float | None], None]  # what is being done, and its share that is done (0 to 1) where known
+
+DEFAULT_STRENGTH = 0.5  # of keep-composition
+TEXT_CACHE_BYTES = 512 * 2**20  # a token of the 8B model is 147 KB in bf16: about 3,600 tokens
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step done."""
+
+    index: int  # 0 is the first
+    total: int
+    preview: Callable[[], Pixels]  # decodes this step's guess of the picture; waits for the device
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture, and where its time went, in s."""
+
+    pixels: Pixels
+    text_s: float  # reading the prompts; about 0 where they were kept
+    steps_s: float  # the device's time for this job alone
+    decode_s: float
+
+
+class Pipeline:
+    """A resident model. Renders may be interleaved: none changes another's pixels."""
+
+    def __init__(
+        self,
+        model: O1Transformer,
+        tokenizer: PromptTokenizer,
+        profile: ModelProfile,
+        *,
+        precision: Precision,
+        model_name: str,
+        fingerprint: str,
+        compiled: bool,
+    ) -> None:
+        self.profile = profile
+        self.device = model.device
+        self.precision = precision
+        self.model_name = model_name
+        self.fingerprint = fingerprint
+        mode = "compiled" if compiled else "eager"
+        attention = "cudnn" if self.device.type == "cuda" else "sdpa"
+        self.numeric_path = f"{self.device.type}-{precision}-{mode}-{attention}"
+        self._model = model
+        self._tokenizer = tokenizer
+        self._prefixes = TextCache(self._encode, TEXT_CACHE_BYTES)
+
+    @classmethod
+    def load(
+        cls,
+        source: str,
+        *,
+        profile: str | None = None,
+        device: str = "auto",
+        precision: Precision | None = None,
+        compile: bool | None = None,
+        threads: int | None = None,
+        on_phase: OnPhase | None = None,
+    ) -> Pipeline:
+        """Load a checkpoint onto a device.
+
+        Parameters
+        ----------
+        source
+            A folder, or a hub id.
+        profile
+            The model profile where the checkpoint does not say.
+        compile
+            None compiles where it pays and can be done (CUDA with Triton).
+        threads
+            Of a CPU; None leaves torch's choice.
+
+        Raises
+        ------
+        CheckpointError
+            naming the file and the key.
+        DeviceError
+            when this machine has no such device or precision; OutOfMemoryError when the model does not fit.
+        """
+        tell = on_phase or (lambda name, fraction: None)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        where = pick_device(device)
+        used_precision = pick_precision(precision, where)
+        tell("reading the checkpoint", None)
+        checkpoint = open_checkpoint(source)
+        used_profile = profile_for_checkpoint(checkpoint.folder, profile)
+        tokenizer = PromptTokenizer(checkpoint.folder)
+        dtype = DTYPES[used_precision]
+        check_memory(checkpoint.values * dtype.itemsize, where, f"the model in {used_precision}")
+        with memory_errors_named(where, "loading the model"):
+            model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"))
+        compiled = (where.type == "cuda" and can_compile()) if compile is None else compile
+        if compiled:
+            compile_blocks(model)
+        return cls(
+            model, tokenizer, used_profile, precision=used_precision, model_name=checkpoint.name,
+            fingerprint=checkpoint.fingerprint, compiled=compiled,
+        )  # fmt: skip
+
+    def check_prompt(self, job: Job) -> None:
+        """Refuse prompts that would break the sequence, before any work.
+
+        Raises
+        ------
+        PromptError
+            naming the field.
+        """
+        self._token_ids(job)
+
+    def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
+        """Draw a job, one step at each `next`; the picture is the generator's return value.
+
+        Parameters
+        ----------
+        init_image
+            The draft at the job's size, (H, W, 3), for keep-composition: noised to `job.strength` (SDEdit, Meng et al.,
+            ICLR 2022), and drawn from there. At strength 0 it is the answer.
+
+        Raises
+        ------
+        PromptError
+            at the first step, see `check_prompt`.
+        RequestError
+            when the draft is missing, or of another size.
+        OutOfMemoryError
+            with what was needed and free.
+        """
+        schedule = _schedule(job, init_image)
+        what = f"drawing {job.width}×{job.height}"
+        with memory_errors_named(self.device, what):
+            ids = self._token_ids(job)
+            text, steps = Stopwatch(self.device), Stopwatch(self.device)
+            with text.running():
+                prefixes = [self._prefixes.get(branch) for branch in ids]
+            z = self._start(job, init_image)
+            solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
+            states = denoise(self._predict(job, prefixes), z, schedule, solver, job.guidance_scale)
+        rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
+        if schedule.steps == 0:
+            yield Step(0, 1, partial(to_uint8, z, rows, cols))
+        for _ in range(schedule.steps):
+            with memory_errors_named(self.device, what), steps.running():
+                state = next(states)
+            z = state.z
+            yield Step(state.index, state.total, partial(to_uint8, state.x0, rows, cols))
+        text_s, steps_s = text.seconds(), steps.seconds()  # waits for the device
+        start_s = time.perf_counter()
+        with memory_errors_named(self.device, what):
+            pixels = to_uint8(z, rows, cols)
+        return Rendered(pixels, text_s, steps_s, time.perf_counter() - start_s)
+
+    def _token_ids(self, job: Job) -> list[TokenIds]:
+        """Of the prompt, and of the unconditional branch where a step needs one; without the tms token at the end."""
+        ids = [self._tokenizer.encode(job.prompt, field="prompt")]
+        if job.cfg:
+            ids.append(self._tokenizer.encode(job.negative_prompt or UNCONDITIONAL_PROMPT, field="negative_prompt"))
+        elif job.negative_prompt:  # unused without guidance, but wrong is wrong
+            self._tokenizer.encode(job.negative_prompt, field="negative_prompt")
+        return [tuple(branch[:-1]) for branch in ids]
+
+    @torch.inference_mode()
+    def _encode(self, ids: TokenIds) -> TextPrefix:
+        return self._model.encode_text(torch.tensor([ids], device=self.device))
+
+    @torch.inference_mode()
+    def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
+        noise = initial_noise(job.seed, job.width, job.height, job.noise_scale, job.noise, self.profile.buckets)
+        z = patchify(noise).to(self.device)
+        if init_image is None:
+            return z
+        return torch.lerp(from_uint8(init_image).to(self.device), z, _strength(job))
+
+    @torch.inference_mode()
+    def _predict(self, job: Job, prefixes: Sequence[TextPrefix]) -> Predict:
+        """One forward for each prompt. They are not batched: equal jobs must give equal pixels, whatever else runs."""
+        rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
+        rotaries = [self._model.step_rotary(prefix, rows, cols) for prefix in prefixes]
+
+        def predict(z: Tensor, t: Tensor) -> list[Tensor]:
+            return [
+                self._model(z, t, prefix, rows, cols, step_rotary=rotary)
+                for prefix, rotary in zip(prefixes, rotaries, strict=True)
+            ]
+
+        return predict
+
+
+def _schedule(job: Job, init_image: Pixels | None) -> Schedule:
+    if init_image is None:
+        if job.finish_mode == "keep-composition":
+            raise RequestError("keep-composition needs the draft's picture", field="finish_mode")
+        return make_schedule(job.recipe, job.steps, job.shift)
+    if init_image.shape != (job.height, job.width, 3):
+        raise RequestError(
+            f"the draft's picture is {init_image.shape[1]}×{init_image.shape[0]} px; it must be "
+            f"{job.width}×{job.height}", field="init_image",
+        )  # fmt: skip
+    return make_schedule(job.recipe, job.steps, job.shift, start_sigma=_strength(job))
+
+
+def _strength(job: Job) -> float:
+    return DEFAULT_STRENGTH if job.strength is None else job.strength
