@@ -267,7 +267,7 @@ class _Pace:
     def step_launched(self) -> None:
         if self._device.type != "cuda":
             return
-        event = torch.cuda.Event(blocking=True)
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         self._launched.append(event)
         if len(self._launched) >= STEPS_IN_FLIGHT:

@@ -63,6 +63,7 @@ class ModelProfile(_Frozen):
     default_recipe: Recipe
     recipes: Mapping[Recipe, RecipeDefaults]
     presets: tuple[Preset, ...]
+    keep_composition_strength: float = 0.5  # where a finish names none: 0 the draft, 1 all new
     examples: tuple[str, ...] = Field(default=())  # prompts that this model can draw
 
     @property

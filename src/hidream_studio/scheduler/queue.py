@@ -130,15 +130,9 @@ class JobQueue:
         )
         return min(able, key=lambda ticket: ticket.key, default=None)
 
-    def line(self, *, begun: bool) -> list[Ticket]:
-        """Those that have begun, or those that have not, each in the order of their turns."""
-        return self._in_order(self._begun if begun else self._tickets.keys() - self._begun)
-
-    def held(self) -> list[str]:
-        return [job_id for job_id in self._tickets if job_id in self._held]
-
-    def _in_order(self, job_ids: Iterable[str]) -> list[Ticket]:
-        return sorted((self._tickets[job_id] for job_id in job_ids), key=lambda ticket: ticket.key)
+    def in_turn(self) -> list[Ticket]:
+        """All tickets, in the order of their turns, as far as that can be told now."""
+        return sorted(self._tickets.values(), key=lambda ticket: ticket.key)
 
     def _room(self) -> Mapping[str, int]:
         room = {lane: HELD_PER_LANE for lane in LANES} | {"front": HELD_IN_FRONT}

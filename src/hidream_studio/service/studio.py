@@ -2,39 +2,94 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
-from hidream_studio.job.events import Event, JobView, State
-from hidream_studio.job.job import PinnedJob
+from hidream_studio import __version__
+from hidream_studio.engine.messages import WorkerSpec
+from hidream_studio.errors import ConflictError
+from hidream_studio.job.clock import utc_now
+from hidream_studio.job.estimate import Prediction
+from hidream_studio.job.events import Event, EventType, JobError, JobView, State
+from hidream_studio.job.ids import new_id, new_ids
+from hidream_studio.job.job import Job, PinnedJob, pin
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
-from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView
+from hidream_studio.library.library import Library
+from hidream_studio.library.records import JobRecord
+from hidream_studio.scheduler.queue import LANES
+from hidream_studio.scheduler.supervisor import WorkerState
+from hidream_studio.scheduler.watchdog import Patience
+from hidream_studio.service.active import ActiveJob, view_of
+from hidream_studio.service.archive import Archive
+from hidream_studio.service.checkpoint import read_checkpoint
+from hidream_studio.service.costs import Costs
+from hidream_studio.service.events import EventLog
+from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
+from hidream_studio.service.plan import plan_finish, planned_steps, sheet_requests, smaller_job
+from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
 from hidream_studio.settings import Settings
 
-if TYPE_CHECKING:
-    from hidream_studio.library.library import Library
+CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
+LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
 
 class Studio:
     """Requests in, pictures in the library, events out. Lives on one asyncio loop; its library is used from threads.
 
-    A finished job's picture has the job's id.
+    A finished job's picture has the job's id. The library is opened and closed by the caller.
     """
 
-    settings: Settings
-    library: Library
-    profile: ModelProfile
+    def __init__(self, settings: Settings, library: Library, *, patience: Patience | None = None) -> None:
+        """Raises CheckpointError when the checkpoint's own profile cannot be read."""
+        self.settings = settings
+        self.library = library
+        self._checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
+        self.cost = Costs(settings, self._checkpoint.shape, library.cost_samples())
+        self._events = EventLog(time.time_ns() // 1_000_000)
+        self._archive = Archive()
+        self._listeners: list[Callable[[JobView], None]] = []
+        self._told_worker: tuple[Any, ...] = ()
+        self._stopped = False
+        self._foreman = Foreman(
+            _worker_spec(settings),
+            patience=patience or Patience(step_s=settings.step_timeout_s),
+            queue_limit=settings.queue_limit,
+            library=library,
+            archive=self._archive,
+            events=self._events,
+            on_end=self._job_ended,
+            on_worker=self._worker_changed,
+        )
 
-    def __init__(self, settings: Settings, library: Library) -> None: ...
+    @property
+    def profile(self) -> ModelProfile:
+        """What requests are resolved against."""
+        return self._checkpoint.profile
 
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
-        raise NotImplementedError
+        pending = await self._archive.write(self.library.pending_jobs)
+        paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        jobs = [(ActiveJob.of(record, self._predict(record.job).step_s), self._unfit(record)) for record in pending]
+        self._foreman.start(jobs, [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
-        """Let the step end, put running jobs back into the queue, end all subscriptions, leave within 5 s."""
-        raise NotImplementedError
+        """Let the step end, put running jobs back into the queue, end all subscriptions, leave within 5 s.
+
+        To be called before connections are waited for: those that follow events end only here. A second call does
+        nothing.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        await self._foreman.stop()
+        self._events.close()
+        await asyncio.to_thread(self._archive.close)
 
     async def submit(
         self, request: GenerationRequest, *, lane: Lane | None = None, sheet_id: str | None = None
@@ -54,61 +109,105 @@ class Studio:
         LibraryError
             when the job cannot be written.
         """
-        raise NotImplementedError
+        return (await self._admit([(self._pin(request, lane), _as_asked(request))], sheet_id))[0]
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
-        raise NotImplementedError
+        asked = sheet_requests(request)
+        sheet_id = new_id()
+        views = await self._admit([(self._pin(one, None), _as_asked(one)) for one in asked], sheet_id)
+        return SheetView(sheet_id, tuple(views))
 
     async def replace(
         self, request: GenerationRequest, *, lane: Lane | None = "draft", replaces: str | None = None
     ) -> JobView:
-        """Cancel `replaces` (when it has not ended) and queue `request`, in one call."""
-        raise NotImplementedError
+        """Cancel `replaces` (when it has not ended) and queue `request`, in one call. Raises as `submit`.
+
+        Nothing is cancelled when `request` cannot be drawn.
+        """
+        pinned = self._pin(request, lane)
+        self._foreman.check_working()
+        old = None if replaces is None else self._foreman.active.get(replaces)
+        if old is not None and not old.ended:
+            self._foreman.ask_cancel(old)
+        return (await self._admit([(pinned, _as_asked(request))], None))[0]
 
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
-        raise NotImplementedError
+        asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
+        return (await self._admit([(self._plan_finish(image_id, request), asked)], None))[0]
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
 
         Raises
         ------
-        NotFoundError, ConflictError (it has not ended so), QueueFullError, WorkerError
+        NotFoundError
+        ConflictError
+            when it has not ended so, or finishes a picture of another model.
         RequestError
             when it cannot be smaller.
+        QueueFullError, WorkerError, LibraryError
+            as `submit`.
         """
-        raise NotImplementedError
+        active = self._foreman.active.get(job_id)
+        record = active.record if active is not None else self.library.job(job_id)
+        if record.state not in ("failed", "cancelled"):
+            raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
+        again = PinnedJob(record.job, record.lane, record.adjustments)
+        if self._unfit(record) is not None:
+            again = self._pinned_anew(record)
+        if smaller:
+            job, changed = smaller_job(again.job)
+            again = replace(again, job=job, adjustments=again.adjustments + changed)
+        return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
     async def cancel(self, job_id: str) -> JobView:
         """Cancel at the next step. The answer may still say "running" while that step lasts longer than a second.
 
         Raises
         ------
-        NotFoundError, ConflictError (it has ended)
+        NotFoundError
+        ConflictError
+            when it has ended.
         """
-        raise NotImplementedError
+        active = self._active_or_conflict(job_id)
+        waiter: asyncio.Future[JobView] = asyncio.get_running_loop().create_future()
+        active.waiters.add(waiter)
+        try:
+            self._foreman.ask_cancel(active)
+            return await asyncio.wait_for(waiter, CANCEL_SEEN_S)
+        except TimeoutError:
+            return self.job(job_id)
+        finally:
+            active.waiters.discard(waiter)
 
     async def clear(self, lane: Lane | None = None) -> int:
         """Cancel every job of the lane (of both, without one), waiting or running. Returns how many."""
-        raise NotImplementedError
+        chosen = [job for job in self._foreman.active.values() if not job.ended and lane in (None, job.record.lane)]
+        for active in chosen:
+            self._foreman.ask_cancel(active)
+        return len(chosen)
 
     def pause(self, lane: Lane | None = None) -> None:
         """Start no more jobs of the lane (of both, without one); what runs goes on. Kept over a restart."""
-        raise NotImplementedError
+        self._foreman.pause(LANES if lane is None else (lane,))
 
     def resume(self, lane: Lane | None = None) -> None:
-        """Start jobs of the lane again."""
-        raise NotImplementedError
+        """Start jobs of the lane (of both, without one) again."""
+        self._foreman.resume(LANES if lane is None else (lane,))
 
     def front(self, job_id: str) -> JobView:
         """Let this job's steps go before all others'. Raises NotFoundError, ConflictError (it has ended)."""
-        raise NotImplementedError
+        self._foreman.front(self._active_or_conflict(job_id))
+        return self.job(job_id)
 
     def job(self, job_id: str) -> JobView:
         """A job in its state now. Raises NotFoundError."""
-        raise NotImplementedError
+        active = self._foreman.active.get(job_id)
+        if active is None:
+            return view_of(self.library.job(job_id))
+        return active.view(**self._foreman.lineup()[job_id])
 
     def jobs(
         self,
@@ -119,7 +218,14 @@ class Studio:
         before: str | None = None,
     ) -> list[JobView]:
         """Jobs, newest first; `before` a job's id, for the next page."""
-        raise NotImplementedError
+        live = {view.id: view for view in self._foreman.views()}
+        if states is not None and LIVE_STATES.issuperset(states):
+            views = [view for view in reversed(live.values()) if before is None or view.id < before]
+            chosen = [view for view in views if sheet_id is None or view.sheet_id == sheet_id]
+        else:
+            records = self.library.jobs(states=states, sheet_id=sheet_id, limit=limit, before=before)
+            chosen = [live.get(record.id) or view_of(record) for record in records]
+        return [view for view in chosen if states is None or view.state in states][:limit]
 
     async def wait(self, job_id: str) -> JobView:
         """The job when it has ended. May be cancelled, which leaves the job alone.
@@ -130,41 +236,183 @@ class Studio:
         WorkerError
             when the server stops or the model cannot be loaded, so that it will not end now; it stays in the queue.
         """
-        raise NotImplementedError
+        active = self._foreman.active.get(job_id)
+        if active is None:
+            return view_of(self.library.job(job_id))
+        return await self._foreman.wait(active)
 
     def preview(self, job_id: str) -> Preview | None:
         """The newest preview of a running job. Raises NotFoundError for an unknown one."""
-        raise NotImplementedError
+        active = self._foreman.active.get(job_id)
+        if active is not None:
+            return active.preview
+        self.library.job(job_id)
+        return None
 
     def subscribe(self, after: int | None = None) -> AsyncIterator[Event]:
         """Events from now on, or all since the event of that number.
 
         Where `after` is too old to be continued, a `queue` event with `"reset": true` and all unended jobs comes first.
+        Of a job's steps, previews, and of the queue and the worker only the newest event is kept for slow readers.
         """
-        raise NotImplementedError
+        return self._events.follow(after, self._snapshot)
+
+    def publish(self, type_: EventType, data: dict[str, Any]) -> None:
+        """Tell all subscribers something that happened outside, such as a picture made a favourite."""
+        self._events.publish(type_, data)
 
     def listen(self, callback: Callable[[JobView], None]) -> Callable[[], None]:
         """Call `callback` with each job that ends, on the loop. Returns what ends that."""
-        raise NotImplementedError
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
 
     def estimate(self, request: GenerationRequest) -> Estimate:
         """What `request` would cost and become. Raises RequestError, PromptError."""
-        raise NotImplementedError
+        return self._estimate(self._pin(request, None))
 
     def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
-        raise NotImplementedError
+        return self._estimate(self._plan_finish(image_id, request))
 
     def resolve(self, request: GenerationRequest) -> PinnedJob:
         """What `request` would become. Raises RequestError, PromptError."""
-        raise NotImplementedError
+        return self._pin(request, None)
 
     def restart_worker(self) -> None:
         """Try again to load the model after it failed; nothing happens otherwise."""
-        raise NotImplementedError
+        self._foreman.restart_worker()
 
     def queue_summary(self) -> QueueSummary:
-        raise NotImplementedError
+        """What waits and runs, and for how long."""
+        return self._foreman.summary()
 
     def health(self) -> Health:
-        raise NotImplementedError
+        """Whether a picture can be drawn now."""
+        state = self._foreman.worker
+        facts = state.facts
+        return Health(
+            ready=state.ready,
+            phase=state.phase,
+            fraction=state.fraction,
+            reason=state.reason,
+            device=facts.device if facts else None,
+            precision=facts.precision if facts else self.settings.precision,
+            model=facts.model_name if facts else Path(self.settings.checkpoint).name,
+            profile=self.profile.id,
+            fingerprint=facts.fingerprint if facts else None,
+            numeric_path=facts.numeric_path if facts else None,
+            memory_used_mib=state.memory_used_mib,
+            memory_total_mib=facts.memory_total_mib if facts else None,
+            worker_restarts=state.restarts,
+            worker_pid=state.pid,
+        )
+
+    def _pin(self, request: GenerationRequest, lane: Lane | None) -> PinnedJob:
+        if lane is None and isinstance(request, JobRequest):
+            lane = request.lane
+        return self._checked(pin(request, self.profile, lane=lane))
+
+    def _plan_finish(self, image_id: str, request: FinishRequest) -> PinnedJob:
+        draft = self.library.image(image_id)
+        if request.mode == "keep-composition":
+            self.library.file_path(image_id)  # its pixels are needed
+        return self._checked(plan_finish(image_id, draft.job, request, self.profile))
+
+    def _checked(self, pinned: PinnedJob) -> PinnedJob:
+        if self._checkpoint.reader is not None:
+            self._checkpoint.reader.check(pinned.job)
+        return pinned
+
+    def _predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
+        return self.cost.predict(job, self._checkpoint.reader, text_kept=text_kept)
+
+    def _unfit(self, record: JobRecord) -> JobError | None:
+        """Why a job that an earlier server took cannot be drawn by this one as it was asked."""
+        asked_of = record.job.profile
+        if self._checkpoint.folder is None or asked_of == self.profile.id:
+            return None
+        message = f"it was asked of {asked_of}, but {self.profile.id} is loaded now; try again to draw it with that"
+        return JobError(ConflictError.code, message)
+
+    def _pinned_anew(self, record: JobRecord) -> PinnedJob:
+        """What was asked of another model, of this one. Raises ConflictError where that has no meaning."""
+        if "finish" in record.request:
+            raise ConflictError(f"job {record.id} finishes a picture of {record.job.profile}, which is not loaded")
+        asked = {name: value for name, value in record.request.items() if name in GenerationRequest.model_fields}
+        return self._pin(GenerationRequest(**{**asked, "seed": record.job.seed}), record.lane)
+
+    async def _admit(self, plans: list[tuple[PinnedJob, dict[str, Any]]], sheet_id: str | None) -> list[JobView]:
+        jobs = []
+        prompts: set[str] = set()  # of this sheet, which are read once
+        for job_id, (pinned, asked) in zip(new_ids(len(plans)), plans, strict=True):
+            predicted = self._predict(pinned.job, text_kept=pinned.job.prompt in prompts)
+            prompts.add(pinned.job.prompt)
+            record = JobRecord(
+                id=job_id, state="queued", lane=pinned.lane, job=pinned.job, created_at=utc_now(),
+                queue_order=self._foreman.queue.next_order(), request=asked, adjustments=pinned.adjustments,
+                estimate_s=predicted.seconds, sheet_id=sheet_id,
+            )  # fmt: skip
+            jobs.append(ActiveJob.of(record, predicted.step_s))
+        writing = asyncio.create_task(self._foreman.admit(jobs))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(lambda task: self._cancel_unheard(jobs, task))
+            raise
+
+    def _cancel_unheard(self, jobs: list[ActiveJob], task: asyncio.Task[list[JobView]]) -> None:
+        """Nobody is there any more who would know these jobs' ids."""
+        if not task.cancelled() and task.exception() is None:
+            for active in jobs:
+                if not active.ended:
+                    self._foreman.ask_cancel(active)
+
+    def _estimate(self, pinned: PinnedJob) -> Estimate:
+        job = pinned.job
+        predicted = self._predict(job)
+        return Estimate(
+            seconds=predicted.seconds, low_s=predicted.low_s, high_s=predicted.high_s, basis=predicted.basis,
+            adjustments=pinned.adjustments, width=job.width, height=job.height, requested_width=job.requested_width,
+            requested_height=job.requested_height, steps=planned_steps(job), guidance_scale=job.guidance_scale,
+            lane=pinned.lane, drain_s=self._foreman.summary().drain_s,
+        )  # fmt: skip
+
+    def _active_or_conflict(self, job_id: str) -> ActiveJob:
+        active = self._foreman.active.get(job_id)
+        if active is None:
+            raise ConflictError(f"job {job_id} is already {self.library.job(job_id).state}")
+        return active
+
+    def _job_ended(self, view: JobView) -> None:
+        if view.state == "finished" and view.timings is not None:
+            sample = self.cost.learn(view.job, self._checkpoint.reader, view.timings)
+            self._archive.write_later(self.library.add_cost_sample, sample)
+        for listener in list(self._listeners):
+            listener(view)
+
+    def _worker_changed(self, state: WorkerState) -> None:
+        if state.ready and state.facts is not None:
+            self.cost.worker_ready(state.facts)
+            if self._checkpoint.folder is None:  # the worker has fetched it
+                self._checkpoint = read_checkpoint(self.settings.checkpoint, self.settings.profile)
+                self.cost.shape_known(self._checkpoint.shape)
+        told = (state.phase, state.pid, None if state.fraction is None else round(state.fraction, 2))
+        if told != self._told_worker:
+            self._told_worker = told
+            self._events.publish("worker", asdict(self.health()), key="worker")
+
+    def _snapshot(self) -> dict[str, Any]:
+        jobs = [job_to_dict(view) for view in self._foreman.views()]
+        return {**queue_to_dict(self._foreman.summary()), "jobs": jobs, "worker": asdict(self.health())}
+
+
+def _worker_spec(settings: Settings) -> WorkerSpec:
+    return WorkerSpec(
+        checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
+        precision=settings.precision, compile=settings.compile, threads=settings.threads,
+        preview_interval_s=settings.preview_interval_s, version=__version__,
+    )  # fmt: skip
+
+
+def _as_asked(request: GenerationRequest) -> dict[str, Any]:
+    return request.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,84 @@
+"""What jobs will take on this machine, learned from what they took. Knows no queue."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hidream_studio.engine.messages import Ready
+from hidream_studio.errors import CheckpointError, PromptError
+from hidream_studio.job.estimate import CostKey, CostModel, CostSample, Prediction
+from hidream_studio.job.events import Timings
+from hidream_studio.job.job import Job
+from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, workload
+from hidream_studio.service.plan import planned_steps
+from hidream_studio.service.prompts import PromptReader
+from hidream_studio.settings import Settings
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+class Costs:
+    """The cost model of the worker's device, as soon as it is known; until then that of the last run, or a guess."""
+
+    def __init__(self, settings: Settings, shape: ModelShape, samples: Iterable[Mapping[str, Any]]) -> None:
+        self._shape = shape
+        self._threads = settings.threads or os.cpu_count() or 1
+        self._samples = [CostSample.from_dict(sample) for sample in samples]
+        key = self._samples[-1].key if self._samples else _likely_key(settings)
+        self._model = self._model_of(key)
+
+    def worker_ready(self, facts: Ready) -> None:
+        """From now on predict for this device, precision, path and model."""
+        key = CostKey(facts.device, facts.precision, facts.numeric_path, facts.fingerprint)
+        if key != self._model.key:
+            self._model = self._model_of(key)
+
+    def shape_known(self, shape: ModelShape) -> None:
+        """A checkpoint that was not here yet has arrived."""
+        self._shape = shape
+        self._model = self._model_of(self._model.key)
+
+    def predict(self, job: Job, reader: PromptReader | None, *, text_kept: bool = False) -> Prediction:
+        """Seconds of work for a job; `text_kept` where one with its prompt goes right before it."""
+        return self._model.predict(_work(job, reader), text_kept=text_kept)
+
+    def learn(self, job: Job, reader: PromptReader | None, timings: Timings) -> dict[str, Any]:
+        """Learn from a finished job. Returns the sample, to be kept."""
+        sample = CostSample.of(self._model.key, _work(job, reader), elapsed_s=timings.elapsed_s, timings=timings)
+        self._model.add(sample)
+        return sample.to_dict()
+
+    def _model_of(self, key: CostKey) -> CostModel:
+        return CostModel(self._shape, key, self._samples, cpu_threads=self._threads)
+
+
+def read_shape(folder: Path | None) -> ModelShape:
+    """The model's shape from its folder; that of the 8B model where it cannot be read (yet)."""
+    if folder is None:
+        return SHAPE_8B
+    try:
+        return ModelShape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError, CheckpointError):
+        return SHAPE_8B  # the worker will say what is wrong with the folder
+
+
+def _work(job: Job, reader: PromptReader | None) -> Workload:
+    tokens, negative_tokens = None, None
+    if reader is not None:
+        with contextlib.suppress(PromptError):  # of an earlier model's job: the worker will refuse it
+            tokens, negative_tokens = reader.check(job)
+    work = workload(job, text_tokens=tokens, negative_tokens=negative_tokens)
+    return replace(work, steps=planned_steps(job))
+
+
+def _likely_key(settings: Settings) -> CostKey:
+    """Before the worker has said what it runs on."""
+    on_cpu = settings.device == "cpu" or (settings.device == "auto" and not NVIDIA_DRIVER.exists())
+    precision = settings.precision or ("fp32" if on_cpu else "bf16")
+    return CostKey("cpu" if on_cpu else "cuda", precision, "", "")
