@@ -125,10 +125,10 @@ def test_a_file_that_is_not_what_it_says_is_refused_in_one_sentence(data: bytes,
     assert refusal.value.field == "file" and says in refusal.value.message and "\n" not in refusal.value.message
 
 
-def test_a_text_that_would_unpack_to_a_gigabyte_is_refused_in_a_moment() -> None:
+def test_a_text_that_would_unpack_to_a_hundred_times_its_limit_is_refused_in_a_moment() -> None:
     bomb = b""
     packer = zlib.compressobj(9)
-    for _ in range(1000):
+    for _ in range(100):
         bomb += packer.compress(bytes(1_000_000))
     bomb += packer.flush()
     started = time.monotonic()

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from hidream_studio.errors import LibraryError, StorageFullError
+from hidream_studio.errors import LibraryError, RequestError, StorageFullError
 
 BUSY_TIMEOUT_MS = 10_000
 READERS_KEPT = 8  # connections; more are opened when needed
@@ -101,6 +101,10 @@ class Database:
             if isinstance(error.orig, sqlite3.IntegrityError):
                 raise
             raise _library_error(self._path, error) from error
+        except UnicodeEncodeError as error:
+            raise RequestError(
+                "a text holds half a character (a lone surrogate), which nothing here is called"
+            ) from error
 
 
 def _engine(path: Path) -> Engine:

@@ -40,7 +40,6 @@ DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
 THUMBNAILS_FOLDER = "thumbnails"
 RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
-MAX_LISTED = 1000
 
 
 class Library:
@@ -120,7 +119,7 @@ class Library:
         before: str | None = None,
     ) -> list[JobRecord]:
         """The newest first; `before` is the id after which a further page begins."""
-        query = select(JobRow).order_by(JobRow.id.desc()).limit(min(limit, MAX_LISTED))
+        query = select(JobRow).order_by(JobRow.id.desc()).limit(max(limit, 0))
         if states is not None:
             query = query.where(JobRow.state.in_(list(states)))
         if sheet_id is not None:
@@ -232,7 +231,7 @@ class Library:
             q=q, favourite=favourite, rejected=rejected, parent_id=parent_id, sheet_id=sheet_id, before=before
         )
         with self._database.reading() as session:
-            return [rows.image_record(row) for row in session.scalars(query.limit(min(limit, MAX_LISTED)))]
+            return [rows.image_record(row) for row in session.scalars(query.limit(max(limit, 0)))]
 
     def update_image(
         self, image_id: str, *, favourite: bool | None = None, rejected: bool | None = None

@@ -39,6 +39,8 @@ def conditions(query: str) -> list[Condition]:
             f"the search has {len(query):,} characters; at most {MAX_QUERY_CHARS:,} are read",
             field="q", limit=MAX_QUERY_CHARS,
         )  # fmt: skip
+    if "\x00" in query or any("\ud800" <= character <= "\udfff" for character in query):
+        raise RequestError("the search holds a character that no prompt can hold: NUL, or half of one", field="q")
     terms = list(_TERM.finditer(query))
     if len(terms) > MAX_TERMS:
         raise RequestError(
@@ -57,7 +59,7 @@ def _condition(term: re.Match[str]) -> Condition:
 
 
 def _holds(text: str) -> Condition:
-    return func.instr(ImageRow.prompt_folded, fold(text).replace("\x00", "")) > 0  # no LIKE: % and _ mean themselves
+    return func.instr(ImageRow.prompt_folded, fold(text)) > 0  # no LIKE: % and _ mean themselves
 
 
 def _seed(value: str) -> Condition:
