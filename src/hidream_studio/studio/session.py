@@ -1,0 +1,467 @@
+"""One open page: what it shows, what is chosen on it, and the verbs of its buttons and keys. Draws nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hidream_studio.errors import ConflictError, NotFoundError, RequestError, StudioError
+from hidream_studio.job.events import JobView
+from hidream_studio.job.job import RANDOM_SEED_BITS, Job
+from hidream_studio.job.profiles import PresetId
+from hidream_studio.job.request import FinishMode, FinishRequest
+from hidream_studio.service.studio import Studio
+from hidream_studio.service.views import Estimate
+from hidream_studio.studio import words
+from hidream_studio.studio.cells import SheetModel
+from hidream_studio.studio.compose_state import (
+    PLACEHOLDER_PROMPT,
+    ComposeState,
+    Plan,
+    finish_size,
+    plan,
+    recalled,
+    restored_state,
+    stored_state,
+)
+from hidream_studio.studio.versions import Version, rank_of, version_of_image, version_of_job
+
+COMPOSE_SETTING = "page.compose"
+VIEW_SETTING = "page.view"
+DISMISSED_SETTING = "page.dismissed"
+PAGE_OF_PICTURES = 200  # loaded at once
+KEPT_DISMISSED = 500
+LIVE_QUIET_S = 0.4
+SAVE_QUIET_S = 0.3
+MAX_COMPARED = 4
+
+FILTERS = ("all", "favourites", "drafts", "finals", "rejected")
+
+
+class Signal:
+    """Callbacks in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[..., Any]] = []
+
+    def add(self, callback: Callable[..., Any]) -> None:
+        self._callbacks.append(callback)
+
+    def __call__(self, *args: Any) -> None:
+        for callback in self._callbacks:
+            callback(*args)
+
+
+@dataclass(frozen=True)
+class Toast:
+    text: str
+    action: str | None = None
+    on_action: Callable[[], Any] | None = None
+
+
+class Session:
+    """State of one page and what can be done on it. Regions listen to its signals and draw."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.profile = studio.profile
+        self.model = SheetModel(studio.profile)
+        self.compose: ComposeState = restored_state(None, studio.profile)
+        self.view: dict[str, Any] = {}
+        self.filter = "all"
+        self.query = ""
+        self.more = False
+        self.selected: str | None = None  # root key
+        self.picked: list[str] = []  # version keys
+        self.finish_mode: FinishMode = "re-render"
+        self.dismissed: list[str] = []
+        self.live_job: str | None = None
+        self._replaced: set[str] = set()  # live drafts that a later one took the place of: they leave no ghost
+        self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
+
+        self.on_sheet = Signal()  # all of it
+        self.on_group = Signal()  # (group id): cells came or went
+        self.on_cell = Signal()  # (root): another picture or state
+        self.on_progress = Signal()  # (version)
+        self.on_marks = Signal()
+        self.on_compose = Signal()  # written from elsewhere than by typing
+        self.on_typed = Signal()  # anything in the column changed: prices do
+        self.on_queue = Signal()
+        self.on_worker = Signal()
+        self.on_toast = Signal()  # (Toast)
+        self.on_view = Signal()  # (list of versions): open the viewer
+
+        self._save_task: asyncio.Task[None] | None = None
+        self._live_task: asyncio.Task[None] | None = None
+
+    # reading
+
+    async def load(self) -> None:
+        """Everything that a first drawing needs, from the library; SQLite is the truth, the page only a view."""
+        stored, view, dismissed = await asyncio.to_thread(self._stored_settings)
+        self.compose = restored_state(stored, self.profile)
+        self.view = view if isinstance(view, dict) else {}
+        self.dismissed = dismissed if isinstance(dismissed, list) else []
+        mode = self.view.get("finish_mode")
+        if mode in ("re-render", "keep-composition", "exact"):
+            self.finish_mode = mode
+        await self.reload()
+
+    async def reload(self, *, keep_older: bool = False) -> None:
+        limit = PAGE_OF_PICTURES + (len(self.model) if keep_older else 0)
+        versions = await asyncio.to_thread(self._read, limit)
+        self.more = sum(1 for version in versions if version.has_image) >= limit
+        self.model.load(version for version in versions if self._matches(version))
+        if self.selected is not None and self.selected not in self.model:
+            self.selected = None
+
+    def _stored_settings(self) -> tuple[Any, Any, Any]:
+        library = self.studio.library
+        return (
+            library.setting(COMPOSE_SETTING, None),
+            library.setting(VIEW_SETTING, {}),
+            library.setting(DISMISSED_SETTING, []),
+        )
+
+    def _read(self, limit: int) -> list[Version]:
+        favourite = True if self.filter == "favourites" else None
+        images = self.studio.library.images(
+            q=self.query or None, favourite=favourite, rejected=self.filter == "rejected", limit=limit
+        )
+        versions = {image.id: version_of_image(image) for image in images}
+        if self.filter in ("all", "drafts", "finals") and not self.query:
+            oldest = min((version.created_at for version in versions.values()), default="")
+            for view in self.studio.jobs(states=("queued", "running", "failed", "cancelled"), limit=limit):
+                if view.id in self.dismissed or view.id in versions:
+                    continue
+                if view.state in ("queued", "running") or view.created_at >= oldest:
+                    versions[view.id] = version_of_job(view)
+        return list(versions.values())
+
+    def _matches(self, version: Version) -> bool:
+        if self.filter == "drafts":
+            return rank_of(version.job, self.profile) == "draft"
+        if self.filter == "finals":
+            return rank_of(version.job, self.profile) != "draft"
+        return True
+
+    async def show(self, *, filter_name: str | None = None, query: str | None = None, older: bool = False) -> None:
+        """Another filter, another search, or more of the past."""
+        self.filter = filter_name if filter_name is not None else self.filter
+        self.query = query if query is not None else self.query
+        await self.reload(keep_older=older)
+        self.on_sheet()
+        self.on_marks()
+
+    def takes_new(self) -> bool:
+        """Whether new jobs belong into what is shown now."""
+        return not self.query and self.filter in ("all", "drafts", "finals")
+
+    def front(self) -> Version | None:
+        return self.model.front(self.selected) if self.selected is not None else None
+
+    def picked_versions(self) -> list[Version]:
+        found = (self.model.version(key) for key in self.picked)
+        return [version for version in found if version is not None and version.has_image]
+
+    # compose
+
+    def type(self, **changes: Any) -> None:
+        """Somebody changed the column by hand."""
+        self.compose = self.compose.changed(**changes)
+        self._changed()
+
+    def write(self, state: ComposeState) -> None:
+        """The column is filled in from elsewhere: a preset, a recall, a dropped file."""
+        self.compose = state
+        self.on_compose()
+        self._changed()
+
+    def _changed(self) -> None:
+        self.on_typed()
+        self._save_soon()
+        if self.compose.live:
+            self._live_soon()
+
+    def plan(self, *, for_price: bool = False) -> Plan:
+        return plan(
+            self.compose, self.profile, random_seed=self.next_seed, prompt=PLACEHOLDER_PROMPT if for_price else None
+        )
+
+    def price(self, wanted: Plan) -> tuple[float, list[Estimate]]:
+        """Seconds for all of its pictures, and the estimate of each setting."""
+        estimates = [self.studio.estimate(request) for request in wanted.settings()]
+        return sum(estimate.seconds for estimate in estimates) * len(wanted.seeds), estimates
+
+    async def generate(self) -> None:
+        wanted = self.plan()
+        self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
+        self._sweep_rejected()
+        if wanted.pictures == 1:
+            await self.studio.submit(wanted.request.model_copy(update={"seed": wanted.seeds[0]}))
+        else:
+            await self.studio.submit_sheet(wanted.sheet())
+
+    async def generate_new_seeds(self) -> None:
+        """The same again with seeds that nobody has seen."""
+        self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
+        if self.compose.seed:
+            self.write(self.compose.changed(seed=""))
+        await self.generate()
+
+    def _sweep_rejected(self) -> None:
+        """What was rejected stays as a ghost, so that it can be undone, until the next round starts."""
+        if self.filter == "rejected":
+            return
+        for version in [version for version in self.model if version.rejected]:
+            self.forget(version.key)
+
+    def _save_soon(self) -> None:
+        if self._save_task is not None:
+            self._save_task.cancel()
+        self._save_task = asyncio.create_task(self._save_after_quiet())
+
+    async def _save_after_quiet(self) -> None:
+        await asyncio.sleep(SAVE_QUIET_S)
+        await self.save()
+
+    async def save(self) -> None:
+        stored = stored_state(self.compose, self.profile)
+        await asyncio.to_thread(self.studio.library.set_setting, COMPOSE_SETTING, stored)
+
+    def save_view(self, **values: Any) -> None:
+        self.view = {**self.view, **values}
+        view = dict(self.view)
+        self._in_background(asyncio.to_thread(self.studio.library.set_setting, VIEW_SETTING, view))
+
+    def _in_background(self, coroutine: Any) -> None:
+        from nicegui import background_tasks
+
+        background_tasks.create(coroutine)
+
+    # live mode
+
+    def _live_soon(self) -> None:
+        if self._live_task is not None:
+            self._live_task.cancel()
+        self._live_task = asyncio.create_task(self._live_after_quiet())
+
+    async def _live_after_quiet(self) -> None:
+        await asyncio.sleep(LIVE_QUIET_S)
+        if not self.compose.prompt.strip():
+            return
+        try:
+            await asyncio.shield(self._redraw())  # a key that comes in between waits for the next round
+        except StudioError:
+            return  # a half-written number; the column says so already
+
+    async def _redraw(self) -> None:
+        wanted = self.plan()
+        request = wanted.request.model_copy(update={"seed": wanted.seeds[0]})
+        earlier = self.live_job
+        if earlier is not None:
+            self._replaced.add(earlier)
+        view = await self.studio.replace(request, lane="draft", replaces=earlier)
+        self.live_job = view.id
+        self.select(view.id)
+
+    # choosing
+
+    def select(self, root: str | None) -> None:
+        if root != self.selected:
+            self.selected = root
+            self.on_marks()
+
+    def choose_version(self, root: str, key: str) -> None:
+        self.model.choose(root, key)
+        self.selected = root
+        self.on_cell(root)
+        self.on_marks()
+
+    def pick(self, root: str) -> None:
+        front = self.model.front(root)
+        if front is None or not front.has_image:
+            return
+        if front.key in self.picked:
+            self.picked.remove(front.key)
+        else:
+            self.picked.append(front.key)
+        self.on_marks()
+
+    def clear_picks(self) -> None:
+        self.picked.clear()
+        self.on_marks()
+
+    def compare(self) -> None:
+        """The picks; without any, the selected picture's family."""
+        versions = self.picked_versions()
+        if len(versions) < 2 and self.selected is not None:
+            versions = [version for version in self.model.family(self.selected) if version.has_image]
+        if not 2 <= len(versions) <= MAX_COMPARED:
+            self.on_toast(Toast(f"Compare takes 2 to {MAX_COMPARED} pictures: pick them with Space."))
+            return
+        self.on_view(versions)
+
+    # verbs on pictures and jobs
+
+    async def favourite(self, root: str) -> None:
+        front = self.model.front(root)
+        if front is not None and front.has_image:
+            await self._update_image(front.key, favourite=not front.favourite)
+
+    async def reject(self, root: str) -> None:
+        front = self.model.front(root)
+        if front is None or not front.has_image:
+            return
+        rejected = not front.rejected
+        await self._update_image(front.key, rejected=rejected)
+        if rejected:
+            if front.key in self.picked:
+                self.picked.remove(front.key)
+                self.on_marks()
+            self.on_toast(Toast(f"Rejected seed {front.job.seed}.", "Undo", lambda: self._undo_reject(front.key)))
+
+    async def _undo_reject(self, key: str) -> None:
+        await self._update_image(key, rejected=False)
+
+    async def _update_image(self, key: str, **changes: bool) -> None:
+        record = await asyncio.to_thread(self.studio.library.update_image, key, **changes)
+        self.take(version_of_image(record))
+
+    def finish_request(self, job: Job, preset_id: PresetId) -> FinishRequest:
+        preset = self.profile.preset(preset_id)
+        if self.finish_mode == "exact":
+            return FinishRequest(mode="exact", steps=preset.steps, guidance_scale=job.guidance_scale)
+        width, height = finish_size(job, preset)
+        return FinishRequest(mode=self.finish_mode, preset=preset_id, width=width, height=height)
+
+    def finish_price(self, versions: list[Version], preset_id: PresetId) -> float:
+        return sum(
+            self.studio.estimate_finish(version.key, self.finish_request(version.job, preset_id)).seconds
+            for version in versions
+        )
+
+    async def finish(self, versions: list[Version], preset_id: PresetId) -> None:
+        for version in versions:
+            await self.studio.finish(version.key, self.finish_request(version.job, preset_id))
+
+    async def finish_selected(self, preset_id: PresetId) -> None:
+        front = self.front()
+        if front is None or not front.has_image:
+            self.on_toast(Toast("Select a finished picture first."))
+            return
+        await self.finish([front], preset_id)
+
+    async def cancel(self, root: str) -> None:
+        living = [version for version in self.model.family(root) if version.state in ("queued", "running")]
+        front = self.model.front(root)
+        if front is not None and front in living:
+            living = [front]
+        for version in living[-1:]:
+            try:
+                await self.studio.cancel(version.key)
+            except ConflictError:
+                self.take(version_of_job(self.studio.job(version.key)))  # it ended while the click was on its way
+
+    async def retry(self, root: str, *, smaller: bool = False) -> None:
+        front = self.model.front(root)
+        if front is not None:
+            await self.studio.retry(front.key, smaller=smaller)
+            self.dismiss(front.key)
+
+    def dismiss(self, key: str) -> None:
+        """A failed or cancelled job's cell goes; the job itself stays in the history."""
+        self.dismissed = [*self.dismissed, key][-KEPT_DISMISSED:]
+        self._in_background(asyncio.to_thread(self.studio.library.set_setting, DISMISSED_SETTING, self.dismissed))
+        self.forget(key)
+
+    def recall(self, root: str) -> None:
+        front = self.model.front(root)
+        if front is not None:
+            self.write(recalled(front.job, self.compose))
+            self.on_toast(Toast(f"Recalled the settings of seed {front.job.seed}."))
+
+    def recall_seed(self, root: str) -> None:
+        front = self.model.front(root)
+        if front is not None:
+            self.write(self.compose.changed(seed=str(front.job.seed), count=1))
+            self.on_toast(Toast(f"Seed {front.job.seed} is set."))
+
+    # what comes in
+
+    def take(self, version: Version) -> None:
+        """A version as it is now: new, or in another state."""
+        known = self.model.version(version.key)
+        if known is None and (not self.takes_new() or not self._matches(version)):
+            return
+        before = self.model.root_of(version.key) if known else None
+        group, cells_changed = self.model.put(version)
+        if cells_changed:
+            self.on_group(group.id)
+        else:
+            self.on_cell(before or self.model.root_of(version.key))
+        if version.key in self.picked or self.selected == self.model.root_of(version.key):
+            self.on_marks()
+
+    def forget(self, key: str) -> None:
+        if key not in self.model:
+            return
+        root = self.model.root_of(key)
+        group, _ = self.model.drop(key)
+        if key in self.picked:
+            self.picked.remove(key)
+        if self.model.front(root) is None and self.selected == root:
+            self.selected = None
+        self.on_group(group.id)
+        self.on_marks()
+
+    def refresh_job(self, job_id: str) -> None:
+        """A job's state changed somewhere: look at it."""
+        try:
+            view: JobView = self.studio.job(job_id)
+        except NotFoundError:
+            self.forget(job_id)
+            return
+        if job_id in self.dismissed:
+            return
+        if view.state == "cancelled" and job_id in self._replaced:
+            self.forget(job_id)
+            return
+        known = self.model.version(job_id)
+        version = version_of_job(view)
+        if known is not None and known.has_image:
+            return  # its picture is there; an event that was under way comes late
+        self.take(version)
+
+    def curl(self, version: Version, base_url: str) -> str:
+        """A shell line that draws this picture again."""
+        from hidream_studio.studio.restore import curl_line
+
+        return curl_line(version.job, base_url, with_token=self.studio.settings.token is not None)
+
+    def compare_words(self, versions: list[Version]) -> str:
+        """The settings that differ between these, in one line."""
+        jobs = [version.job for version in versions]
+        facts: dict[str, list[str]] = {
+            "size": [words.size(job.width, job.height) for job in jobs],
+            "steps": [str(job.steps) for job in jobs],
+            "guidance": [words.number(job.guidance_scale) for job in jobs],
+            "seed": [str(job.seed) for job in jobs],
+            "sampler": [job.sampler for job in jobs],
+            "prompt": [words.excerpt(job.prompt, 40) for job in jobs],
+            "took": [words.duration(version.elapsed_s) for version in versions],
+        }
+        parts = [f"{name} {' | '.join(values)}" for name, values in facts.items() if len(set(values)) > 1]
+        return " · ".join(parts) or "All settings are equal."
+
+
+def explain(error: StudioError) -> str:
+    """An error's sentence as the page says it."""
+    message = error.message
+    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+
+
+__all__ = ["FILTERS", "RequestError", "Session", "Signal", "Toast", "explain"]

@@ -1,0 +1,189 @@
+"""The middle: filters and search above, the sheet below. Turns the session's signals into patches of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from hidream_studio.studio.bar import Run
+from hidream_studio.studio.components import Field, Sheet
+from hidream_studio.studio.dom import Tag, icon
+from hidream_studio.studio.session import FILTERS, Session
+from hidream_studio.studio.versions import Version, progress_words
+
+_NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
+MIN_THUMB_PX, MAX_THUMB_PX, THUMB_PX = 96, 420, 168
+
+
+class SheetRegion:
+    def __init__(self, session: Session, run: Run) -> None:
+        self._session = session
+        self._run = run
+        with Tag("main", classes="sheet", aria_label="Pictures"):
+            with Tag("div", classes="sheet-bar"):
+                self._draw_filters()
+                with Tag("div", classes="search", role="search"):
+                    icon("search")
+                    self.search = Field(
+                        session.query, label="Search prompts and settings", placeholder="Search", on_text=self._searched
+                    )
+                self._draw_thumb_size()
+            self._scroll = Tag("div", classes="sheet-scroll")
+            with self._scroll:
+                self._empty = Tag("div")
+                self.sheet = Sheet(
+                    self._groups(), more=session.more, selected=session.selected, picked=[], on_act=self._act
+                )
+        self._draw_empty()
+        session.on_sheet.add(self._draw_all)
+        session.on_group.add(self._draw_group)
+        session.on_cell.add(self._draw_cell)
+        session.on_progress.add(self._draw_progress)
+        session.on_marks.add(self._draw_marks)
+
+    def _draw_filters(self) -> None:
+        self._filters = {}
+        with Tag("div", classes="segments", role="group", aria_label="Show"):
+            for name in FILTERS:
+                pressed = "true" if name == self._session.filter else "false"
+                self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
+
+    def _draw_thumb_size(self) -> None:
+        size = min(max(int(self._session.view.get("thumb_px", THUMB_PX)), MIN_THUMB_PX), MAX_THUMB_PX)
+        ui.query("body").style(f"--thumb-min: {size}px")
+        with Tag("label", classes="thumb-size", title="Size of the pictures"):
+            Tag("span", "Size of the pictures", "visually-hidden")
+            slider = Tag("input", type_="range", min=MIN_THUMB_PX, max=MAX_THUMB_PX, step=4, value=size)
+        slider.on(
+            "input",
+            self._thumb_size_changed,
+            throttle=0.3,
+            js_handler="(e) => { const px = e.target.value;"
+            " document.body.style.setProperty('--thumb-min', px + 'px'); emit(px); }",
+        )
+        self._slider = slider
+
+    def _thumb_size_changed(self, event: GenericEventArguments) -> None:
+        size = int(event.args)
+        self._slider._props["value"] = size
+        self._session.save_view(thumb_px=size)
+
+    def _filter(self, name: str) -> Callable[[], Any]:
+        async def show() -> None:
+            for other, tag in self._filters.items():
+                tag.set(aria_pressed="true" if other == name else "false")
+            await self._session.show(filter_name=name)
+
+        return self._run(show)
+
+    async def _searched(self, text: str) -> None:
+        await self._session.show(query=text.strip())
+
+    # drawing
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [self._session.model.group_cells(group) for group in self._session.model.groups()]
+
+    def _draw_all(self) -> None:
+        self.sheet.reset(self._groups(), more=self._session.more)
+        self._draw_empty()
+
+    def _draw_group(self, group_id: str) -> None:
+        model = self._session.model
+        group = model.group(group_id)
+        if group is None:
+            self.sheet.drop_group(group_id)
+        else:
+            self.sheet.put_group(model.group_cells(group), model.groups().index(group))
+        self._draw_empty()
+
+    def _draw_cell(self, root: str) -> None:
+        if self._session.model.front(root) is not None:
+            self.sheet.patch([self._session.model.cell(root)])
+
+    def _draw_progress(self, version: Version) -> None:
+        model = self._session.model
+        root = model.root_of(version.key)
+        if model.front(root) is version:
+            self.sheet.progress([{"key": root, **progress_words(version)}])
+
+    def _draw_marks(self) -> None:
+        session = self._session
+        picked = {session.model.root_of(key) for key in session.picked}
+        shown = [root for root in picked if (front := session.model.front(root)) and front.key in session.picked]
+        self.sheet.mark_cells(session.selected, shown)
+
+    def _draw_empty(self) -> None:
+        """A first visit gets three prompts that this model can draw; an empty search says what it looked for."""
+        session = self._session
+        kind = "" if len(session.model) else "welcome" if session.filter == "all" and not session.query else "nothing"
+        if self._empty._props.get("data-kind", "") == kind and kind != "nothing":
+            return
+        self._empty.clear()
+        self._empty.set(data_kind=kind)
+        with self._empty:
+            if kind == "welcome":
+                self._draw_welcome()
+            elif kind == "nothing":
+                about = f"No picture fits “{session.query}”." if session.query else "Nothing here yet."
+                Tag("p", about, "nothing", role="status")
+
+    def _draw_welcome(self) -> None:
+        session = self._session
+        with Tag("section", classes="welcome"):
+            Tag("h2", "What do you want to see?")
+            Tag("p", "Explore with cheap drafts, then finish the picks. Try one of these:")
+            with Tag("div", classes="welcome-examples"):
+                for prompt in session.profile.examples[:3]:
+                    with Tag("button", on_click=self._run(self._example(prompt))):
+                        Tag("span", prompt)
+                        icon("arrow")
+
+    def _example(self, prompt: str) -> Callable[[], Any]:
+        session = self._session
+
+        async def draw() -> None:
+            session.write(session.compose.changed(prompt=prompt))
+            await session.generate()
+
+        return draw
+
+    # what cells ask for
+
+    def _act(self, event: dict[str, Any]) -> Any:
+        session, key = self._session, str(event.get("key", ""))
+        acts: dict[str, Callable[[], Any]] = {
+            "select": lambda: session.select(key),
+            "view": lambda: self._view(key),
+            "pick": lambda: session.pick(key),
+            "favourite": lambda: session.favourite(key),
+            "reject": lambda: session.reject(key),
+            "cancel": lambda: session.cancel(key),
+            "retry": lambda: session.retry(key),
+            "smaller": lambda: session.retry(key, smaller=True),
+            "dismiss": lambda: self._dismiss(key),
+            "version": lambda: session.choose_version(key, str(event.get("version"))),
+            "more": lambda: session.show(older=True),
+            "save-sheet": lambda: ui.download(f"/studio/sheets/{key}.png", f"sheet-{key}.png"),
+            "recall-group": lambda: self._recall_group(key),
+        }
+        act = acts.get(str(event.get("act")))
+        return self._run(act)() if act is not None else None
+
+    def _view(self, root: str) -> None:
+        front = self._session.model.front(root)
+        if front is not None and front.has_image:
+            self._session.on_view([front])
+
+    def _dismiss(self, root: str) -> None:
+        front = self._session.model.front(root)
+        if front is not None:
+            self._session.dismiss(front.key)
+
+    def _recall_group(self, group_id: str) -> None:
+        group = self._session.model.group(group_id)
+        if group is not None:
+            self._session.recall(group.roots[0])

@@ -1,0 +1,198 @@
+"""One shape for what stands in a cell, be it a job on its way or a picture in the library. Words it for the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.events import JobError, JobView, State, Timings
+from hidream_studio.job.job import Job
+from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.studio import words
+
+if TYPE_CHECKING:
+    from hidream_studio.library.records import ImageRecord
+
+Rank = Literal["draft", "mid", "high", "exact"]
+
+_SIDE_TOLERANCE = 0.12  # how far from a preset's side a picture still goes by its name
+
+
+@dataclass(frozen=True)
+class Version:
+    """A draft or one of its finals. `key` is the job's id, which its picture has too."""
+
+    key: str
+    state: State
+    job: Job
+    created_at: str
+    sheet_id: str | None
+    parent_id: str | None
+    elapsed_s: float | None = None
+    estimate_s: float | None = None
+    timings: Timings | None = None
+    adjustments: tuple[Adjustment, ...] = ()
+    step: int = 0
+    position: int | None = None
+    wait_s: float | None = None
+    error: JobError | None = None
+    favourite: bool = False
+    rejected: bool = False
+    preview_step: int | None = None
+    model: str | None = None
+
+    @property
+    def has_image(self) -> bool:
+        return self.state == "finished"
+
+
+def version_of_job(view: JobView) -> Version:
+    return Version(
+        key=view.id,
+        state=view.state,
+        job=view.job,
+        created_at=view.created_at,
+        sheet_id=view.sheet_id,
+        parent_id=view.job.parent_id,
+        elapsed_s=view.elapsed_s,
+        estimate_s=view.estimate_s,
+        timings=view.timings,
+        adjustments=view.adjustments,
+        step=view.step,
+        position=view.position,
+        wait_s=view.wait_s,
+        error=view.error,
+    )
+
+
+def version_of_image(record: ImageRecord) -> Version:
+    return Version(
+        key=record.id,
+        state="finished",
+        job=record.job,
+        created_at=record.created_at,
+        sheet_id=record.sheet_id,
+        parent_id=record.parent_id,
+        elapsed_s=record.elapsed_s,
+        estimate_s=record.estimate_s,
+        timings=record.timings,
+        adjustments=tuple(record.adjustments),
+        step=record.job.steps,
+        favourite=record.favourite,
+        rejected=record.rejected_at is not None,
+        model=record.model,
+    )
+
+
+def rank_of(job: Job, profile: ModelProfile) -> Rank:
+    if job.finish_mode == "exact":
+        return "exact"
+    side = math.sqrt(job.width * job.height)
+    if side >= profile.preset("high").width * (1 - _SIDE_TOLERANCE):
+        return "high"
+    return "draft" if job.width * job.height <= profile.native_area // 2 else "mid"
+
+
+def badge_of(job: Job, profile: ModelProfile) -> str:
+    """DRAFT, or the side that a square of that area would have: 1536, 2K."""
+    rank = rank_of(job, profile)
+    if rank == "draft":
+        return "DRAFT"
+    if rank == "exact":
+        return f"{job.steps} STEPS"
+    side = round(math.sqrt(job.width * job.height))
+    for preset in (profile.preset("standard"), profile.preset("high")):
+        if abs(side - preset.width) <= preset.width * _SIDE_TOLERANCE:
+            side = preset.width
+    return side_name(side)
+
+
+def side_name(side_px: int) -> str:
+    return "2K" if side_px == 2048 else str(side_px)
+
+
+def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
+    """The values that components/parts/cell.js shows, as it names them."""
+    job = version.job
+    asked = (job.requested_width, job.requested_height)
+    rendered = words.size(job.width, job.height)
+    differs = asked != (job.width, job.height)
+    values: dict[str, Any] = {
+        "state": _cell_state(version.state),
+        "seed": str(job.seed),
+        "size": f"{words.size(*asked)} → {rendered}" if differs else rendered,
+        "sizeTitle": f"asked {words.size(*asked)}, rendered {rendered}" if differs else f"rendered {rendered}",
+        "steps": job.steps,
+        "step": version.step,
+        "badge": badge_of(job, profile),
+        "rank": rank_of(job, profile),
+        "favourite": version.favourite,
+        "rejected": version.rejected,
+        "image": f"/api/images/{version.key}/thumb" if version.has_image else None,
+        "preview": _preview_url(version),
+        "reason": version.error.message if version.error else None,
+        "smaller": version.error is not None and version.error.code == "out_of_memory",
+    }
+    values |= progress_words(version)
+    values["label"] = _label(version, values)
+    return values
+
+
+def progress_words(version: Version) -> dict[str, Any]:
+    """What changes many times a second while a job waits or runs."""
+    values: dict[str, Any] = {"step": version.step, "place": "", "left": "", "progress": "", "timeTitle": ""}
+    if version.state == "queued":
+        values["place"] = "Next" if version.position == 1 else f"#{version.position}" if version.position else "Waiting"
+        values["left"] = words.about(version.wait_s)
+        values["time"] = words.about(version.estimate_s)
+    elif version.state == "running":
+        values["left"] = words.left(version.wait_s)
+        values["progress"] = " · ".join(
+            part for part in (f"step {version.step} of {version.job.steps}", values["left"]) if part
+        )
+        values["time"] = words.about(version.estimate_s)
+        values["preview"] = _preview_url(version)
+    elif version.state == "finished":
+        values["time"] = words.duration(version.elapsed_s)
+        values["timeTitle"] = took(version)
+    else:
+        values["time"] = ""
+    return values
+
+
+def took(version: Version) -> str:
+    """ "~2.1 s → 2.4 s": the estimate beside what it took."""
+    parts = [words.about(version.estimate_s), words.duration(version.elapsed_s)]
+    return " → ".join(part for part in parts if part)
+
+
+def with_progress(version: Version, **changes: Any) -> Version:
+    return replace(version, **changes)
+
+
+def _preview_url(version: Version) -> str | None:
+    if version.state != "running" or version.preview_step is None:
+        return None
+    return f"/api/jobs/{version.key}/preview?step={version.preview_step}"
+
+
+def _cell_state(state: State) -> str:
+    return "waiting" if state == "queued" else state
+
+
+def _label(version: Version, values: dict[str, Any]) -> str:
+    """What a screen reader says of a cell."""
+    state = {"queued": "waiting", "running": "being drawn"}.get(version.state, version.state)
+    parts = [
+        f"{values['badge']}, seed {values['seed']}",
+        values["sizeTitle"],
+        f"{version.job.steps} steps",
+        state,
+        values["time"],
+        "favourite" if version.favourite else "",
+        "rejected" if version.rejected else "",
+        values["reason"] or "",
+    ]
+    return ", ".join(part for part in parts if part)
