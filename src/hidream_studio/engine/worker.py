@@ -76,7 +76,6 @@ def serve(connection: Connection, spec: WorkerSpec) -> None:
 
 
 def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
-    outbox.send(Phase("importing torch"))
     from hidream_studio.engine.pipeline import Pipeline
 
     pipeline = Pipeline.load(

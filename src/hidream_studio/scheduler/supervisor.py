@@ -32,6 +32,7 @@ from hidream_studio.scheduler.watchdog import Patience, Watchdog
 TICK_S = 0.2  # of the watchdog
 LATE_S = 1.0  # a tick that comes so late was slept through, by this process or the machine
 KILLED_WITHIN_S = 1.0
+HEALTHY_S = 60.0  # a worker that was ready for so long does not count among the failures in a row
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Supervisor:
         self._load_failure: LoadFailed | None = None
         self._end_reason: str | None = None  # where it is known better than from the exit code
         self._failures_in_row = 0
+        self._ready_since_s = float("inf")  # on the monotonic clock
         self._stopping = False
         self._gone = asyncio.Event()
         self._gone.set()
@@ -139,7 +141,8 @@ class Supervisor:
             self._watchdog.loading_goes_on(time.monotonic())
             self._set_state(phase=message.name, fraction=message.fraction)
         elif isinstance(message, Ready):
-            self._watchdog.ready(compiles="compile" in message.numeric_path, now_s=time.monotonic())
+            self._ready_since_s = time.monotonic()
+            self._watchdog.ready(compiles="compile" in message.numeric_path, now_s=self._ready_since_s)
             self._set_state(phase="ready", fraction=None, reason=None, error_code=None, facts=message)
         elif isinstance(message, LoadFailed):
             self._load_failure = message
@@ -186,6 +189,9 @@ class Supervisor:
         reason = f"the worker process is gone: {self._end_reason or exit_reason(code)}"
         if failure is not None:
             reason = failure.message
+        if time.monotonic() - self._ready_since_s > HEALTHY_S:
+            self._failures_in_row = 0
+        self._ready_since_s = float("inf")
         self._on_death(Death(reason, self._watchdog.guilty))
         if not self._stopping:
             error_code = failure.code if failure is not None else WorkerError.code

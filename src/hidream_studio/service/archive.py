@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from hidream_studio.errors import StudioError
+from hidream_studio.errors import LibraryError, StudioError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -19,19 +19,24 @@ class Archive:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "archive")
+        self._closed = False
 
     async def write(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         """What `work` returns, or raises, once it is on disk. Goes on when the caller is cancelled."""
+        if self._closed:
+            raise LibraryError("the library is being closed: the server is stopping")
         return await asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
 
     def write_later(self, work: Callable[Arguments, Any], *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         """Write in turn; a failure is logged, since nobody waits for it."""
-        self._thread.submit(work, *args, **kwargs).add_done_callback(_log_failure)
+        if not self._closed:  # else the server stops: nothing of this was promised to anybody
+            self._thread.submit(work, *args, **kwargs).add_done_callback(_log_failure)
 
     def close(self) -> None:
         """Return when everything is written. A second call does nothing."""
+        self._closed = True
         self._thread.shutdown()
 
 

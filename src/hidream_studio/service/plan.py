@@ -12,14 +12,14 @@ from typing import Any
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin
-from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
 from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, PATCH_PX, nearest_patch_multiple
 from hidream_studio.sampler.schedules import make_schedule
 
 MAX_SHEET_JOBS = 1000
 SMALLER = 0.5  # of the pixels
-DEFAULT_FINISH = "standard"
+DEFAULT_FINISH: PresetId = "standard"
 
 
 def sheet_requests(sheet: SheetRequest) -> list[GenerationRequest]:
@@ -97,9 +97,12 @@ def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: Mode
     strength = None
     if request.mode == "keep-composition":
         strength = profile.keep_composition_strength if request.strength is None else request.strength
+    preset = request.preset
+    if preset is None and request.mode != "exact" and request.width is None:
+        preset = DEFAULT_FINISH
     job = replace(
         pinned.job, parent_id=draft_id, finish_mode=request.mode, strength=strength, sampler=draft.sampler,
-        preset=request.preset,
+        preset=preset,
     )  # fmt: skip
     return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job))
 
