@@ -50,7 +50,7 @@ def write(job: Job, *, model: str, fingerprint: str, version: str) -> str:
 
 def read(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Values by the names of a request, unchecked, and one sentence for what could not be used."""
-    lines = text.strip().split("\n")
+    lines = text.replace("\r\n", "\n").strip().split("\n")
     pairs: dict[str, str] = {}
     if (found := _pairs(lines[-1])) is not None:
         pairs = found

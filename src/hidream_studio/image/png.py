@@ -1,7 +1,7 @@
 """PNG in and out: encoded fast, and its text chunks read without decoding a pixel. Knows not what the texts mean.
 
 Every byte that is read here may come from a stranger: each length is checked before it is believed, and whatever is
-wrong becomes a RequestError of one sentence that names the field "file".
+wrong becomes a RequestError of one sentence that names the field "file". A path that cannot be opened stays an OSError.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -149,26 +150,17 @@ def with_text_chunks(png: bytes, chunks: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-class _opened:
+@contextmanager
+def _opened(source: bytes | Path) -> Iterator[tuple[BinaryIO, int]]:
     """A file or bytes as a seekable stream with its size, refused when too large."""
-
-    def __init__(self, source: bytes | Path) -> None:
-        self._source = source
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> tuple[BinaryIO, int]:
-        total = len(self._source) if isinstance(self._source, bytes) else self._source.stat().st_size
-        if total > MAX_FILE_BYTES:
-            raise RequestError(
-                f"the file has {total:,} bytes; a PNG of at most {MAX_FILE_BYTES:,} bytes is read",
-                field="file", limit=MAX_FILE_BYTES,
-            )  # fmt: skip
-        self._file = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
-        return self._file, total
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    total = len(source) if isinstance(source, bytes) else source.stat().st_size
+    if total > MAX_FILE_BYTES:
+        raise RequestError(
+            f"the file has {total:,} bytes; a PNG of at most {MAX_FILE_BYTES:,} bytes is read",
+            field="file", limit=MAX_FILE_BYTES,
+        )  # fmt: skip
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        yield file, total
 
 
 def _read_header(file: BinaryIO, total: int) -> tuple[int, int]:

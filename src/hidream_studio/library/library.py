@@ -70,7 +70,8 @@ class Library:
         try:
             library = cls(data, lock, Database(data / DATABASE_FILE))
             try:
-                library._tidy()
+                with storage_errors(data):
+                    library._tidy()
             except BaseException:
                 library._database.close()
                 raise
@@ -295,7 +296,9 @@ class Library:
             if not path.is_file():
                 source = self.file_path(image_id)
                 try:
-                    write_durably(path, make_thumbnail(source))
+                    with storage_errors(source):
+                        small = make_thumbnail(source)
+                    write_durably(path, small)
                 except RequestError as error:
                     raise LibraryError(f"the file of picture {image_id} is damaged: {error.message}") from error
         return path
