@@ -137,7 +137,7 @@ def detail_energy(picture: Luma) -> float:
     if width % 2 == 0:
         twice[-1] = 1.0
     energy = float(((power * twice) * (radius > HIGH_FREQUENCY)).sum())
-    return energy / (float((window**2).sum()) * height * width)
+    return energy / (float((window**2).sum()) * float(height * width))
 
 
 def seam_ratio(pixels: Pixels) -> float:
