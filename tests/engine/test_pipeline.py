@@ -132,11 +132,11 @@ def test_a_negative_prompt_changes_the_picture_only_where_guidance_uses_it(pipel
 def test_guidance_at_or_below_one_runs_one_forward_a_step(
     pipeline: Pipeline, guidance_scale: float, forwards_a_step: int
 ) -> None:
-    forwards: list[int] = []
-    hook = pipeline._model.register_forward_hook(lambda *_: forwards.append(1))
+    branches: list[int] = []
+    hook = pipeline._model.blocks[0].register_forward_hook(lambda _, inputs, __: branches.append(len(inputs[0])))
     with hook:
         draw(pipeline, replace(JOB, guidance_scale=guidance_scale))
-    assert len(forwards) == forwards_a_step * JOB.steps
+    assert branches == [forwards_a_step] * JOB.steps
 
 
 def test_keep_composition_at_strength_zero_is_the_draft(pipeline: Pipeline) -> None:

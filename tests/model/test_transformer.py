@@ -70,8 +70,10 @@ def test_a_prefix_knows_its_length_and_its_bytes(model: O1Transformer) -> None:
     assert prefix.nbytes == 3 * 2 * (3 * 2 * 16) * 4  # layers, K and V, tokens × heads × head_dim, float32
 
 
-def test_kept_rotary_tables_change_nothing(model: O1Transformer, golden: dict) -> None:
+def test_branches_of_one_step_give_what_each_gives_alone(model: O1Transformer, golden: dict) -> None:
     rows, cols = golden["height"] // 32, golden["width"] // 32
-    prefix = model.encode_text(golden["input_ids"][:, :-1])
-    kept = model(golden["z"], golden["t"], prefix, rows, cols, step_rotary=model.step_rotary(prefix, rows, cols))
-    assert torch.equal(kept, predict(model, golden))
+    prefixes = [model.encode_text(ids) for ids in (golden["input_ids"][:, :-1], torch.tensor([[7, 8, 9]]))]
+    rotary = model.step_rotary(torch.tensor([prefix.length for prefix in prefixes]), rows, cols)
+    together = model.forward_branches(golden["z"], golden["t"], prefixes, rotary)
+    for branch, prefix in zip(together, prefixes, strict=True):
+        assert relative_error(branch[None], model(golden["z"], golden["t"], prefix, rows, cols)) < 1e-5

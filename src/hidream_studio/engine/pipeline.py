@@ -210,15 +210,12 @@ class Pipeline:
 
     @torch.inference_mode()
     def _predict(self, job: Job, prefixes: Sequence[TextPrefix]) -> Predict:
-        """One forward for each prompt. They are not batched: equal jobs must give equal pixels, whatever else runs."""
-        rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
-        rotaries = [self._model.step_rotary(prefix, rows, cols) for prefix in prefixes]
+        """A step's branches share one pass; two jobs never do: equal jobs give equal pixels, whatever else runs."""
+        lengths = torch.tensor([prefix.length for prefix in prefixes], device=self.device)
+        rotary = self._model.step_rotary(lengths, job.height // PATCH_PX, job.width // PATCH_PX)
 
-        def predict(z: Tensor, t: Tensor) -> list[Tensor]:
-            return [
-                self._model(z, t, prefix, rows, cols, step_rotary=rotary)
-                for prefix, rotary in zip(prefixes, rotaries, strict=True)
-            ]
+        def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
+            return self._model.forward_branches(z, t, prefixes, rotary).chunk(len(prefixes))
 
         return predict
 

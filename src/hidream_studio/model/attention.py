@@ -33,8 +33,8 @@ def attend(
 ) -> Tensor:  # (B, S, heads * head_dim)
     B, S, heads, _ = q.shape
     groups = heads // k.shape[2]
-    if groups > 1 and (key_mask is not None or q.device.type != "cuda"):
-        # only CUDA's dense kernels share K/V among heads by themselves
+    if groups > 1 and key_mask is not None:
+        # only the dense kernels share K/V among heads by themselves; masked, CUDA would fall back to the slowest
         k, v = k.repeat_interleave(groups, dim=2), v.repeat_interleave(groups, dim=2)
         groups = 1
     out = F.scaled_dot_product_attention(

@@ -9,6 +9,7 @@ attention over `[text K/V, own K/V]`. Q, K and V are one matrix here, and so are
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,14 +92,21 @@ class Block(nn.Module):
         x: Tensor,  # (B, S, hidden)
         cos: Tensor,  # (B, S, 1, head_dim)
         sin: Tensor,
-        text_keys: Tensor,  # (B, T, kv_heads, head_dim)
-        text_values: Tensor,
-        key_mask: Tensor | None = None,  # (B, T + S) bool
+        texts: Sequence[tuple[Tensor, Tensor]],  # K and V, (b, T, kv_heads, head_dim): one of b = B, or B of b = 1
+        key_mask: Tensor | None = None,  # (B, T + S) bool, with one text
     ) -> Tensor:  # (B, S, hidden)
-        """The tms token and the patches: they see the text and each other."""
+        """The tms token and the patches: they see the text and each other.
+
+        Texts of different lengths may share everything but the attention itself.
+        """
         q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
-        k, v = torch.cat((text_keys, k), dim=1), torch.cat((text_values, v), dim=1)
-        return self._rest(x, attend(q, k, v, key_mask=key_mask))
+        attended = [
+            attend(q_, torch.cat((text_k, k_), dim=1), torch.cat((text_v, v_), dim=1), key_mask=key_mask)
+            for (text_k, text_v), q_, k_, v_ in zip(
+                texts, q.chunk(len(texts)), k.chunk(len(texts)), v.chunk(len(texts)), strict=True
+            )
+        ]
+        return self._rest(x, attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def text(
         self,
@@ -162,17 +170,12 @@ class O1Transformer(nn.Module):
 
     def step_rotary(
         self,
-        prefix: TextPrefix,
+        text_lengths: Tensor,  # (B,), in tokens, without the tms token
         rows: int,
         cols: int,
-        prefix_mask: Tensor | None = None,  # (B, T) bool
     ) -> tuple[Tensor, Tensor]:  # cos, sin: (B, 1 + rows*cols, 1, head_dim)
-        """What `forward` needs to know of positions; the same in all steps of a picture, so it can be kept."""
-        if prefix_mask is None:
-            timestep_position = torch.full((1,), prefix.length, device=prefix.keys[0].device)
-        else:
-            timestep_position = prefix_mask.sum(dim=-1)
-        return rotary(step_positions(timestep_position, rows, cols), self.config, prefix.keys[0].dtype)
+        """What a step needs to know of positions; the same in all steps of a picture, so it can be kept."""
+        return rotary(step_positions(text_lengths, rows, cols), self.config, self.dtype)
 
     def forward(
         self,
@@ -182,16 +185,38 @@ class O1Transformer(nn.Module):
         rows: int,
         cols: int,
         prefix_mask: Tensor | None = None,  # (B, T) bool, True at a prompt's own tokens; None: all are
-        step_rotary: tuple[Tensor, Tensor] | None = None,  # of `step_rotary`, where the caller keeps it
     ) -> Tensor:  # (B, N, 3072), the predicted clean picture, in about [-1, 1]
-        cos, sin = step_rotary or self.step_rotary(prefix, rows, cols, prefix_mask)
+        x = self._tokens(patches, t)
+        if prefix_mask is None:
+            lengths, key_mask = torch.full((1,), prefix.length, device=x.device), None
+        else:
+            lengths, key_mask = prefix_mask.sum(dim=-1), F.pad(prefix_mask, (0, x.shape[1]), value=True)
+        return self._decode(x, self.step_rotary(lengths, rows, cols), [prefix], key_mask)
+
+    def forward_branches(
+        self,
+        patches: Tensor,  # (1, N, 3072), the noisy picture
+        t: Tensor,  # (1,) float32
+        prefixes: Sequence[TextPrefix],  # n prompts of one picture: with guidance, its own and the unconditional
+        rotary: tuple[Tensor, Tensor],  # of `step_rotary`, for n lengths
+    ) -> Tensor:  # (n, N, 3072), each prompt's prediction
+        """All branches of a step in one pass: one picture under several prompts of any lengths, without padding.
+
+        The branches share every matrix product, so that the weights are read once and small pictures fill the device.
+        """
+        return self._decode(self._tokens(patches, t).repeat(len(prefixes), 1, 1), rotary, prefixes, None)
+
+    def _tokens(self, patches: Tensor, t: Tensor) -> Tensor:  # (B, 1 + N, hidden)
         tokens = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
-        x = torch.cat((self.timestep(t)[:, None].to(tokens.dtype), tokens), dim=1)  # (B, 1 + N, hidden)
-        key_mask = None
-        if prefix_mask is not None:
-            key_mask = F.pad(prefix_mask, (0, x.shape[1]), value=True)
+        return torch.cat((self.timestep(t)[:, None].to(tokens.dtype), tokens), dim=1)
+
+    def _decode(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], prefixes: Sequence[TextPrefix], key_mask: Tensor | None
+    ) -> Tensor:  # (B, N, 3072)
+        cos, sin = rotary
         with backends(x.device, masked=key_mask is not None):
-            for block, text_keys, text_values in zip(self.blocks, prefix.keys, prefix.values, strict=True):
-                x = block(x, cos, sin, text_keys, text_values, key_mask)
+            for layer, block in enumerate(self.blocks):
+                texts = [(prefix.keys[layer], prefix.values[layer]) for prefix in prefixes]
+                x = block(x, cos, sin, texts, key_mask)
         x0: Tensor = self.patch_out(self.norm(x[:, 1:]))
         return x0
