@@ -12,10 +12,11 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
+from hidream_studio.bench.adherence import check
 from hidream_studio.bench.folder import RunFolder, Sample
 from hidream_studio.bench.metrics import METRICS_BY_KEY, Pixels, compare, seam_ratio
 from hidream_studio.bench.plan import Asked, Plan
-from hidream_studio.bench.suites import Prompt
+from hidream_studio.bench.suites import Prompt, asked_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class PictureLoss:
     seed: int
     values: dict[str, float]
     resized: bool  # brought to the reference's size before
+    wrong: tuple[str, ...] = ()  # the prompt's demands that it does not meet, where a program can tell
 
 
 def measure_losses(
@@ -49,9 +51,9 @@ def measure_losses(
         sample = pictures[setting_id, prompt_index, seed]
         reference = pictures.get((reference_id or "", prompt_index, seed))
         has_other = reference is not None and reference_id != setting_id
-        values, resized = _loss(folder, sample, reference if has_other else None, prompt)
+        loss = _loss(folder, sample, reference if has_other else None, prompt)
         on_done()
-        return PictureLoss(setting_id, prompt_index, prompt.prompt_class, seed, values, resized)
+        return loss
 
     with ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8)) as pool:
         return list(pool.map(one, jobs))
@@ -84,9 +86,10 @@ def mean_losses(losses: Sequence[PictureLoss]) -> dict[str, dict[str, float]]:
     }
 
 
-def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: Prompt) -> tuple[dict[str, float], bool]:
+def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: Prompt) -> PictureLoss:
     pixels = folder.pixels(sample)
     values: dict[str, float] = {}
+    wrong: tuple[str, ...] = ()
     resized = False
     if reference is not None:
         reference_pixels = folder.pixels(reference)
@@ -94,4 +97,8 @@ def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: P
         resized = (sample.width, sample.height) != size
         values |= compare(brought_to(pixels, size), reference_pixels)
     values["seam_ratio"] = seam_ratio(pixels)
-    return values, resized
+    asked = asked_of(prompt)
+    if asked is not None:
+        wrong = check(pixels, asked).wrong
+        values["adherence"] = 0.0 if wrong else 1.0
+    return PictureLoss(sample.setting_id, sample.prompt_index, prompt.prompt_class, sample.seed, values, resized, wrong)

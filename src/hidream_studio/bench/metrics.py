@@ -70,7 +70,7 @@ METRICS = (
     Metric("seam_ratio", "Patch seams", "×", "lower",
            "Steps across the model's 32-pixel patch borders over steps elsewhere: 1 is no grid. No reference.", 2),
     Metric("adherence", "As asked", "", "higher",
-           "Share of the prompt's checkable demands (colour, shape, place, text) that are met. No reference.", 2),
+           "Share of pictures that meet all their prompt asks for (colour, shape, place, text). No reference.", 2),
 )  # fmt: skip
 METRICS_BY_KEY = {metric.key: metric for metric in METRICS}
 
