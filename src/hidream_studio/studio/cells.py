@@ -8,9 +8,7 @@ from typing import Any
 
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.studio import words
-from hidream_studio.studio.versions import Version, badge_of, version_words
-
-_LIVE = ("queued", "running")
+from hidream_studio.studio.versions import LIVE, Version, badge_of, version_words
 
 
 @dataclass
@@ -42,7 +40,7 @@ class SheetModel:
         self._root_of.clear()
         self._groups.clear()
         self._group_of.clear()
-        for version in sorted(versions, key=lambda version: (version.created_at, version.key)):
+        for version in sorted(versions, key=lambda version: version.key):  # ids sort by the time of asking
             self.put(version)
 
     def put(self, version: Version) -> tuple[Group, bool]:
@@ -118,8 +116,9 @@ class SheetModel:
     def group(self, group_id: str) -> Group | None:
         return next((group for group in self._groups if group.id == group_id), None)
 
-    def live(self) -> list[Version]:
-        return [version for version in self._versions.values() if version.state in _LIVE]
+    def has_live(self) -> bool:
+        """Whether anything shown waits or runs."""
+        return any(version.state in LIVE for version in self._versions.values())
 
     def cell(self, root: str) -> dict[str, Any]:
         """A cell as components/sheet.js takes it."""

@@ -129,16 +129,8 @@ class Compose:
         with Tag("details", classes="more"):
             Tag("summary", "Sampler and noise")
             with Tag("div", classes="more-body"):
-                options = (("", "Sampler of the recipe"), ("unipc", "UniPC"), ("euler", "Euler: steadier at few steps"))
-                self._sampler = self._select("Sampler", options, "sampler")
-                self._noise = self._select(
-                    "Noise",
-                    (
-                        ("linked", "Linked: one seed, one picture at any size"),
-                        ("upstream", "Upstream's, drawn at each size"),
-                    ),
-                    "noise",
-                )
+                self._sampler = self._select("Sampler", _SAMPLERS, "sampler")
+                self._noise = self._select("Noise", _NOISES, "noise")
 
     def _select(self, name: str, options: tuple[tuple[str, str], ...], field: str) -> Tag:
         select = Tag("select", aria_label=name)
@@ -302,7 +294,7 @@ class Compose:
         health = self._session.studio.health()
         text = ""
         if wanted.axes:
-            parts = [words.count(len(axis.values), axis.name) for axis in wanted.axes]
+            parts = [f"{len(axis.values)} {axis.name}" for axis in wanted.axes]
             parts += [words.count(len(wanted.seeds), "seed")] if len(wanted.seeds) > 1 else []
             text = f"Contact sheet: {' × '.join(parts)}"
         if health.phase == "failed":

@@ -65,7 +65,7 @@ class Plan:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """What is swept, apart from the seed."""
-        every = (Axis("size", self.sizes), Axis("step count", self.steps), Axis("guidance scale", self.guidance))
+        every = (Axis("sizes", self.sizes), Axis("steps", self.steps), Axis("guidance", self.guidance))
         return tuple(axis for axis in every if len(axis.values) > 1)
 
     def settings(self) -> list[JobRequest]:
@@ -174,12 +174,6 @@ def recalled(job: Job, state: ComposeState) -> ComposeState:
 def in_shape(width: int, height: int, ratio: float) -> tuple[int, int]:
     """About the same area in another shape (width / height), sides in multiples of 32 px and inside the limits."""
     return _fitting(math.sqrt(width * height * ratio), math.sqrt(width * height / ratio))
-
-
-def finish_size(job: Job, preset: Preset) -> tuple[int, int]:
-    """The draft's shape at the preset's area."""
-    scale = math.sqrt(preset.width * preset.height / (job.width * job.height))
-    return _fitting(job.width * scale, job.height * scale)
 
 
 def _fitting(width: float, height: float) -> tuple[int, int]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import base64
 from dataclasses import replace
 from typing import Any
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.events import Event
+from hidream_studio.service.views import Preview
 from hidream_studio.studio.session import Session
-from hidream_studio.studio.versions import Version, version_of_image
+from hidream_studio.studio.versions import LIVE, version_of_image, version_of_job
 
 FLUSH_S = 0.03
 TICK_S = 0.5  # how often waiting times are told anew
@@ -88,12 +89,16 @@ class Feed:
 
     def _preview(self, key: str, data: dict[str, Any]) -> None:
         version = self._session.model.version(key)
-        if version is None or version.state not in ("queued", "running"):
+        if version is None or version.state != "running":
+            return  # it ended while this was under way
+        try:
+            preview = self._session.studio.preview(key)
+        except NotFoundError:
+            return
+        if preview is None:
             return
         step = int(data.get("step", version.step))
-        version = replace(
-            version, state="running", step=step, preview_step=step, wait_s=data.get("wait_s", version.wait_s)
-        )
+        version = replace(version, step=max(step, version.step), preview=preview_url(preview))
         self._session.model.put(version)
         self._session.on_progress(version)
 
@@ -102,42 +107,27 @@ class Feed:
         busy = False
         while True:
             await asyncio.sleep(TICK_S)
-            living = self._session.model.live()
+            living = self._session.model.has_live()
             if living:
-                self._tell_times(living)
+                self._tell_times()
             if living or busy:
                 self._session.on_queue()
-            busy = bool(living)
+            busy = living
 
-    def _tell_times(self, living: list[Version]) -> None:
+    def _tell_times(self) -> None:
         session = self._session
-        positions = session.studio.queue_summary().positions
-        started = time.monotonic()
-        for version in living:
-            if version.state == "running":
-                self._refresh_running(version)
-            elif positions.get(version.key) != version.position or version.position is not None:
-                self._refresh_waiting(version, positions.get(version.key))
-            if time.monotonic() - started > TICK_S / 4:
-                break  # hundreds are waiting: the page comes first
+        for view in session.studio.jobs(states=LIVE, limit=1000):
+            known = session.model.version(view.id)
+            if known is None or known.state not in LIVE:
+                continue
+            fresh = replace(version_of_job(view), preview=known.preview)
+            if fresh != known:
+                session.model.put(fresh)
+                if fresh.state == known.state:
+                    session.on_progress(fresh)
+                else:
+                    session.on_cell(session.model.root_of(fresh.key))
 
-    def _refresh_running(self, version: Version) -> None:
-        try:
-            view = self._session.studio.job(version.key)
-        except NotFoundError:
-            return
-        if view.state == "running":
-            fresh = replace(version, step=max(view.step, version.step), wait_s=view.wait_s)
-            self._session.model.put(fresh)
-            self._session.on_progress(fresh)
 
-    def _refresh_waiting(self, version: Version, position: int | None) -> None:
-        try:
-            view = self._session.studio.job(version.key)
-        except NotFoundError:
-            return
-        if view.state == "queued":
-            fresh = replace(version, position=position or view.position, wait_s=view.wait_s)
-            if (fresh.position, fresh.wait_s) != (version.position, version.wait_s):
-                self._session.model.put(fresh)
-                self._session.on_progress(fresh)
+def preview_url(preview: Preview) -> str:
+    return f"data:{preview.media_type};base64,{base64.b64encode(preview.data).decode('ascii')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
@@ -15,7 +16,7 @@ from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.dom import Tag, button, icon, icon_button
 from hidream_studio.studio.session import Session, explain
-from hidream_studio.studio.versions import Version, badge_of, side_name, took
+from hidream_studio.studio.versions import LIVE, Version, badge_of, progress_words, side_name, took
 
 _MODES: tuple[tuple[FinishMode, str, str], ...] = (
     ("re-render", "Re-render", "Same prompt, seed and noise, drawn anew at the new size."),
@@ -30,10 +31,13 @@ class Inspector:
         self._run = run
         self._base_url = base_url
         self._drawn: tuple[Any, ...] = ()
+        self._preview: Tag | None = None
+        self._state: Tag | None = None
         self._root = Tag("aside", classes="inspect", aria_label="Inspect")
         session.on_marks.add(self.draw)
         session.on_cell.add(lambda root: self.draw() if root == session.selected else None)
         session.on_sheet.add(self.draw)
+        session.on_progress.add(self._draw_progress)
         self.draw()
 
     def close(self) -> None:
@@ -42,6 +46,8 @@ class Inspector:
     def draw(self) -> None:
         session = self._session
         front = session.front()
+        if front is not None and front.state in LIVE:
+            front = replace(front, step=0, wait_s=None, position=None, preview=None)  # drawn by _draw_progress
         family = session.model.family(session.selected) if session.selected is not None else []
         drawn = (front, tuple((version.key, version.state) for version in family), session.finish_mode)
         if front is not None:
@@ -84,7 +90,10 @@ class Inspector:
                 )
                 picture.on("click", lambda _: session.on_view([version]), args=[])
             else:
-                Tag("p", _state_words(version), "inspect-empty")
+                self._preview = Tag("img", alt="", hidden=True)
+                self._state = Tag("p", _state_words(version), "inspect-state")
+                if (now := session.model.version(version.key)) is not None:
+                    self._draw_progress(now)
             with Tag("div", classes="tools"):
                 if version.has_image:
                     icon_button("expand", "Open large (Enter)", lambda: session.on_view([version]))
@@ -97,6 +106,17 @@ class Inspector:
                         aria_pressed="true" if version.favourite else "false",
                     )
                 icon_button("close", "Close", self.close, "tool inspect-close")
+
+    def _draw_progress(self, version: Version) -> None:
+        """The picture while it is being drawn: only its address and its words change."""
+        if self._preview is None or self._state is None or not self._drawn or self._drawn[0] is None:
+            return
+        if self._drawn[0].key != version.key or self._preview.is_deleted or version.state not in LIVE:
+            return
+        values = progress_words(version)
+        if values.get("preview"):
+            self._preview.set(src=values["preview"], hidden=None)
+        self._state.set_text(values["progress"] or _state_words(version))
 
     def _draw_lineage(self, shown: Version, family: list[Version]) -> None:
         session = self._session

@@ -70,7 +70,7 @@ class Overlays:
 
     # the viewer
 
-    def view(self, versions: list[Version]) -> None:
+    def view(self, versions: list[Version], *, full: bool = False) -> None:
         session = self._session
         pictures = [
             {
@@ -90,6 +90,7 @@ class Overlays:
                 pictures,
                 differences=different,
                 mode=mode if mode in ("slider", "side", "flicker") else "slider",
+                full=full,
                 on_close=self.close,
                 on_mode=lambda chosen: session.save_view(compare_mode=chosen),
             )
@@ -129,7 +130,8 @@ class Overlays:
             Tag("h3", "Sweeps")
             Tag(
                 "p",
-                "Write a list (12, 24, 36) or a range (10..50/10) into steps, guidance, size or seed: a contact sheet with labelled rows and columns.",
+                "Write a list (12, 24, 36) or a range (10..50/10) into steps, guidance, size or seed: "
+                "a contact sheet with labelled rows and columns.",
             )
             Tag("h3", "Settings that travel")
             Tag("p", "Drop a PNG anywhere: its settings come back. Pictures of this studio carry all of theirs.")
@@ -154,7 +156,7 @@ class Overlays:
         rows = (
             ("Model", health.model), ("Profile", health.profile), ("Device", health.device),
             ("Precision", health.precision), ("Numeric path", health.numeric_path), ("GPU memory", memory),
-            ("Fingerprint", health.fingerprint), ("Worker restarts", str(health.worker_restarts)),
+            ("Fingerprint", (health.fingerprint or "")[:16]), ("Worker restarts", str(health.worker_restarts)),
             ("Pictures and queue", str(studio.settings.data)), ("Version", __version__),
         )  # fmt: skip
         for name, value in rows:

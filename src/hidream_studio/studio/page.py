@@ -108,7 +108,6 @@ class Page:
             "escape": self._escape,
             "finish": lambda: session.finish_selected("standard"),
             "finish-high": lambda: session.finish_selected("high"),
-            **{name: functools.partial(self.sheet.sheet.move_focus, name) for name in ("left", "right", "up", "down")},
         }
         if key in always:
             return self._run(always[key])()
@@ -122,14 +121,14 @@ class Page:
             "recall": lambda: session.recall(root),
             "seed": lambda: session.recall_seed(root),
             "view": lambda: self._view(root),
-            "full-size": lambda: self._view(root),
+            "full-size": lambda: self._view(root, full=True),
         }
         return self._run(on_selected[key])() if key in on_selected else None
 
-    def _view(self, root: str) -> None:
+    def _view(self, root: str, *, full: bool = False) -> None:
         front = self._session.model.front(root)
         if front is not None and front.has_image:
-            self._session.on_view([front])
+            self.overlays.view([front], full=full)
 
     def _escape(self) -> None:
         if self.overlays.is_open:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hidream_studio.errors import ConflictError, NotFoundError, RequestError, StudioError
 from hidream_studio.job.events import JobView
-from hidream_studio.job.job import RANDOM_SEED_BITS, Job
+from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import FinishMode, FinishRequest
 from hidream_studio.service.studio import Studio
@@ -21,7 +21,6 @@ from hidream_studio.studio.compose_state import (
     PLACEHOLDER_PROMPT,
     ComposeState,
     Plan,
-    finish_size,
     plan,
     recalled,
     restored_state,
@@ -330,23 +329,19 @@ class Session:
     async def _update_image(self, key: str, **changes: bool) -> None:
         record = await asyncio.to_thread(self.studio.library.update_image, key, **changes)
         self.take(version_of_image(record))
+        self.studio.publish("image", {"id": key, **changes})  # other tabs look at it anew
 
-    def finish_request(self, job: Job, preset_id: PresetId) -> FinishRequest:
-        preset = self.profile.preset(preset_id)
-        if self.finish_mode == "exact":
-            return FinishRequest(mode="exact", steps=preset.steps, guidance_scale=job.guidance_scale)
-        width, height = finish_size(job, preset)
-        return FinishRequest(mode=self.finish_mode, preset=preset_id, width=width, height=height)
+    def finish_request(self, preset_id: PresetId) -> FinishRequest:
+        return FinishRequest(mode=self.finish_mode, preset=preset_id)
 
     def finish_price(self, versions: list[Version], preset_id: PresetId) -> float:
         return sum(
-            self.studio.estimate_finish(version.key, self.finish_request(version.job, preset_id)).seconds
-            for version in versions
+            self.studio.estimate_finish(version.key, self.finish_request(preset_id)).seconds for version in versions
         )
 
     async def finish(self, versions: list[Version], preset_id: PresetId) -> None:
         for version in versions:
-            await self.studio.finish(version.key, self.finish_request(version.job, preset_id))
+            await self.studio.finish(version.key, self.finish_request(preset_id))
 
     async def finish_selected(self, preset_id: PresetId) -> None:
         front = self.front()
@@ -434,6 +429,11 @@ class Session:
         version = version_of_job(view)
         if known is not None and known.has_image:
             return  # its picture is there; an event that was under way comes late
+        if known is not None and known.state == version.state == "running":
+            version = replace(version, preview=known.preview)
+            self.model.put(version)
+            self.on_progress(version)
+            return
         self.take(version)
 
     def curl(self, version: Version, base_url: str) -> str:

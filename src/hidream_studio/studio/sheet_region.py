@@ -22,6 +22,7 @@ class SheetRegion:
     def __init__(self, session: Session, run: Run) -> None:
         self._session = session
         self._run = run
+        self._page_selected = session.selected
         with Tag("main", classes="sheet", aria_label="Pictures"):
             with Tag("div", classes="sheet-bar"):
                 self._draw_filters()
@@ -52,8 +53,10 @@ class SheetRegion:
                 self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
 
     def _draw_thumb_size(self) -> None:
-        size = min(max(int(self._session.view.get("thumb_px", THUMB_PX)), MIN_THUMB_PX), MAX_THUMB_PX)
-        ui.query("body").style(f"--thumb-min: {size}px")
+        chosen = self._session.view.get("thumb_px")
+        size = min(max(int(chosen or THUMB_PX), MIN_THUMB_PX), MAX_THUMB_PX)
+        if chosen is not None:  # otherwise the style sheet chooses, by the width of the screen
+            ui.query("body").style(f"--thumb-min: {size}px")
         with Tag("label", classes="thumb-size", title="Size of the pictures"):
             Tag("span", "Size of the pictures", "visually-hidden")
             slider = Tag("input", type_="range", min=MIN_THUMB_PX, max=MAX_THUMB_PX, step=4, value=size)
@@ -114,7 +117,10 @@ class SheetRegion:
         session = self._session
         picked = {session.model.root_of(key) for key in session.picked}
         shown = [root for root in picked if (front := session.model.front(root)) and front.key in session.picked]
-        self.sheet.mark_cells(session.selected, shown)
+        self.sheet.mark_cells(shown)
+        if session.selected != self._page_selected:  # else an echo would undo what was selected since
+            self._page_selected = session.selected
+            self.sheet.choose(session.selected)
 
     def _draw_empty(self) -> None:
         """A first visit gets three prompts that this model can draw; an empty search says what it looked for."""
@@ -156,7 +162,7 @@ class SheetRegion:
     def _act(self, event: dict[str, Any]) -> Any:
         session, key = self._session, str(event.get("key", ""))
         acts: dict[str, Callable[[], Any]] = {
-            "select": lambda: session.select(key),
+            "select": lambda: self._selected(key),
             "view": lambda: self._view(key),
             "pick": lambda: session.pick(key),
             "favourite": lambda: session.favourite(key),
@@ -172,6 +178,10 @@ class SheetRegion:
         }
         act = acts.get(str(event.get("act")))
         return self._run(act)() if act is not None else None
+
+    def _selected(self, root: str) -> None:
+        self._page_selected = root
+        self._session.select(root)
 
     def _view(self, root: str) -> None:
         front = self._session.model.front(root)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Rank = Literal["draft", "mid", "high", "exact"]
 
+LIVE: tuple[State, ...] = ("queued", "running")
+
 _SIDE_TOLERANCE = 0.12  # how far from a preset's side a picture still goes by its name
 
 
@@ -35,12 +37,13 @@ class Version:
     timings: Timings | None = None
     adjustments: tuple[Adjustment, ...] = ()
     step: int = 0
+    steps: int = 0  # that are taken: of keep-composition fewer than its job names
     position: int | None = None
     wait_s: float | None = None
     error: JobError | None = None
     favourite: bool = False
     rejected: bool = False
-    preview_step: int | None = None
+    preview: str | None = None  # a data: URL, so that a preview which is over by now is never asked for
     model: str | None = None
 
     @property
@@ -61,6 +64,7 @@ def version_of_job(view: JobView) -> Version:
         timings=view.timings,
         adjustments=view.adjustments,
         step=view.step,
+        steps=view.steps,
         position=view.position,
         wait_s=view.wait_s,
         error=view.error,
@@ -80,6 +84,7 @@ def version_of_image(record: ImageRecord) -> Version:
         timings=record.timings,
         adjustments=tuple(record.adjustments),
         step=record.job.steps,
+        steps=record.job.steps,
         favourite=record.favourite,
         rejected=record.rejected_at is not None,
         model=record.model,
@@ -131,7 +136,7 @@ def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
         "favourite": version.favourite,
         "rejected": version.rejected,
         "image": f"/api/images/{version.key}/thumb" if version.has_image else None,
-        "preview": _preview_url(version),
+        "preview": version.preview,
         "reason": version.error.message if version.error else None,
         "smaller": version.error is not None and version.error.code == "out_of_memory",
     }
@@ -142,7 +147,14 @@ def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
 
 def progress_words(version: Version) -> dict[str, Any]:
     """What changes many times a second while a job waits or runs."""
-    values: dict[str, Any] = {"step": version.step, "place": "", "left": "", "progress": "", "timeTitle": ""}
+    values: dict[str, Any] = {
+        "step": version.step,
+        "of": version.steps,
+        "place": "",
+        "left": "",
+        "progress": "",
+        "timeTitle": "",
+    }
     if version.state == "queued":
         values["place"] = "Next" if version.position == 1 else f"#{version.position}" if version.position else "Waiting"
         values["left"] = words.about(version.wait_s)
@@ -150,10 +162,10 @@ def progress_words(version: Version) -> dict[str, Any]:
     elif version.state == "running":
         values["left"] = words.left(version.wait_s)
         values["progress"] = " · ".join(
-            part for part in (f"step {version.step} of {version.job.steps}", values["left"]) if part
+            part for part in (f"step {version.step} of {version.steps}", values["left"]) if part
         )
         values["time"] = words.about(version.estimate_s)
-        values["preview"] = _preview_url(version)
+        values["preview"] = version.preview
     elif version.state == "finished":
         values["time"] = words.duration(version.elapsed_s)
         values["timeTitle"] = took(version)
@@ -164,18 +176,13 @@ def progress_words(version: Version) -> dict[str, Any]:
 
 def took(version: Version) -> str:
     """ "~2.1 s → 2.4 s": the estimate beside what it took."""
-    parts = [words.about(version.estimate_s), words.duration(version.elapsed_s)]
+    elapsed_s = version.elapsed_s if version.has_image else None
+    parts = [words.about(version.estimate_s), words.duration(elapsed_s)]
     return " → ".join(part for part in parts if part)
 
 
 def with_progress(version: Version, **changes: Any) -> Version:
     return replace(version, **changes)
-
-
-def _preview_url(version: Version) -> str | None:
-    if version.state != "running" or version.preview_step is None:
-        return None
-    return f"/api/jobs/{version.key}/preview?step={version.preview_step}"
 
 
 def _cell_state(state: State) -> str:

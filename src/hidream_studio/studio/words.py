@@ -27,8 +27,8 @@ def about(seconds: float | None) -> str:
 
 
 def left(seconds: float | None) -> str:
-    """The time that is left: "2.4 s left"; nothing where it is not known."""
-    return "" if seconds is None else f"{duration(seconds)} left"
+    """The time that is left: "2.4 s left"; nothing where it is not known, or over."""
+    return "" if seconds is None or seconds < 0.05 else f"{duration(seconds)} left"
 
 
 def size(width: int, height: int) -> str:

@@ -46,11 +46,12 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
     def drop_group(self, group_id: str) -> None:
         self.run_method("dropGroup", group_id)
 
-    def mark_cells(self, selected: str | None, picked: Sequence[str]) -> None:
-        self.run_method("mark", selected, list(picked))
+    def mark_cells(self, picked: Sequence[str]) -> None:
+        self.run_method("mark", list(picked))
 
-    def move_focus(self, direction: str) -> None:
-        self.run_method("move", direction)
+    def choose(self, key: str | None) -> None:
+        """Select from here; what is selected on the page is told by the page."""
+        self.run_method("choose", key)
 
     def focus_cell(self, key: str) -> None:
         self.run_method("focusCell", key)
@@ -127,11 +128,12 @@ class Viewer(Element, component="viewer.js"):
         *,
         differences: str,
         mode: str,
+        full: bool = False,
         on_close: Callable[[], Any],
         on_mode: Callable[[str], Any],
     ) -> None:
         super().__init__()
-        self._props |= {"pictures": pictures, "differences": differences, "start": mode}
+        self._props |= {"pictures": pictures, "differences": differences, "start": mode, "full": full}
         self.on("close", lambda _: on_close())
         self.on("mode", _with_args(on_mode))
 

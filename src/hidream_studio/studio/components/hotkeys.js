@@ -37,7 +37,9 @@ export default {
       if (arrow && event.target.closest("select, [role=radiogroup], input")) return;
       event.preventDefault();
       if (event.repeat && !arrow) return;
-      this.$emit("key", action);
+      // the sheet moves by itself, at once: a key that follows finds the new cell selected
+      if (arrow) document.dispatchEvent(new CustomEvent("studio-move", { detail: action }));
+      else this.$emit("key", action);
     },
     typing(target) {
       if (!(target instanceof HTMLElement)) return false;

@@ -11,6 +11,13 @@ export default {
   created() {
     this.index();
   },
+  mounted() {
+    this.onMove = (event) => this.move(event.detail);
+    document.addEventListener("studio-move", this.onMove);
+  },
+  unmounted() {
+    document.removeEventListener("studio-move", this.onMove);
+  },
   computed: {
     firstKey() {
       return this.own.find((group) => group.cells.length)?.cells[0].key;
@@ -55,9 +62,11 @@ export default {
       this.own = this.own.filter((group) => group.id !== id);
       this.index();
     },
-    mark(selected, picked) {
-      this.selected = selected;
+    mark(picked) {
       this.picked = picked;
+    },
+    choose(key) {
+      this.selected = key;
     },
     find(key) {
       for (const group of this.own) {
@@ -103,7 +112,7 @@ export default {
       if (to) this.focusCell(to.dataset.key);
     },
     columns(group) {
-      return group.grid ? { gridTemplateColumns: `auto repeat(${group.grid.columns.length}, minmax(var(--thumb-min), var(--thumb)))` } : null;
+      return group.grid ? { gridTemplateColumns: `auto repeat(${group.grid.columns.length}, minmax(min(112px, var(--thumb-min)), calc(var(--thumb-min) * 1.6)))` } : null;
     },
   },
   template: `
@@ -111,7 +120,7 @@ export default {
     <section v-for="group in own" :key="group.id" class="group" :aria-label="group.prompt">
       <header class="group-head">
         <h3 :title="group.prompt">{{ group.prompt }}</h3>
-        <span class="group-facts">{{ group.facts }}</span>
+        <span class="group-facts" :title="group.facts">{{ group.facts }}</span>
         <button v-if="group.sheet" class="tool" @click="$emit('act', { act: 'save-sheet', key: group.id })"
           title="Save as one PNG" aria-label="Save this contact sheet as one PNG"><i class="icon icon-download"></i></button>
         <button class="tool" @click="$emit('act', { act: 'recall-group', key: group.id })"

@@ -9,7 +9,7 @@ const FLICKER_MS = 600;
 const MAX_ZOOM = 40;
 
 export default {
-  props: { pictures: Array, differences: String, start: String },
+  props: { pictures: Array, differences: String, start: String, full: Boolean },
   emits: ["close", "mode"],
   data() {
     return {
@@ -58,6 +58,7 @@ export default {
     this.$refs.root.focus();
     this.restartFlicker();
     this.measure();
+    if (this.full) this.fullSize();
   },
   unmounted() {
     this.observer.disconnect();

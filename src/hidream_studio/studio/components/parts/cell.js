@@ -16,7 +16,7 @@ export default {
       return this.front.image || this.front.preview;
     },
     done() {
-      return this.front.steps ? Math.min(100, (100 * this.front.step) / this.front.steps) : 0;
+      return this.front.of ? Math.min(100, (100 * this.front.step) / this.front.of) : 0;
     },
   },
   watch: {
@@ -59,7 +59,7 @@ export default {
       </div>
       <span v-if="front.state === 'running' && source && cell.versions.length < 2" class="cell-progress">{{ front.progress }}</span>
       <div v-if="front.state === 'running'" class="cell-bar" role="progressbar" :aria-valuenow="front.step" aria-valuemin="0"
-        :aria-valuemax="front.steps" :aria-label="'Step ' + front.step + ' of ' + front.steps"><i :style="{ transform: 'scaleX(' + done / 100 + ')' }"></i></div>
+        :aria-valuemax="front.of" :aria-label="'Step ' + front.step + ' of ' + front.of"><i :style="{ transform: 'scaleX(' + done / 100 + ')' }"></i></div>
       <div v-if="cell.versions.length > 1" class="cell-versions">
         <button v-for="version in cell.versions" :key="version.key" :class="['is-' + version.state, { on: version.on }]"
           :aria-pressed="version.on" :aria-label="'Show ' + version.badge" tabindex="-1"
