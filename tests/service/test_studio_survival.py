@@ -1,0 +1,260 @@
+"""Workers and servers die, hang and fail to load; queue, library and finished pictures do not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_studio import LiveStudio, asked
+
+from hidream_studio.errors import WorkerError
+from hidream_studio.image.png import decode_png
+from hidream_studio.scheduler.watchdog import Patience
+
+QUICK_BACKOFF = Patience(backoff_s=(0.05, 0.05, 0.05))
+SERVER = Path(__file__).parent / "studio_process.py"
+
+OpenStudio = Callable[..., LiveStudio]
+
+
+def kill_worker(live: LiveStudio, kind: int = signal.SIGKILL) -> None:
+    os.kill(live.worker_pid, kind)
+
+
+def exists(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return False
+
+
+def test_a_killed_worker_costs_one_attempt_and_the_second_ends_the_job_while_others_go_on(open_studio: OpenStudio):
+    live = open_studio(patience=QUICK_BACKOFF)
+    killer = live.submit(width=512, height=512, steps=150, guidance_scale=3.0)
+    waiting = live.submit(lane="final", seed=2)
+    live.until_step(killer.id, 2)
+    kill_worker(live)
+    live.until(lambda: live.studio.job(killer.id).state == "queued")
+    assert live.library.job(killer.id).attempts == 1
+    live.until_step(killer.id, 2)  # the second worker
+    assert live.library.job(killer.id).attempts == 2
+    kill_worker(live)
+    end = live.wait(killer.id)
+    assert end.state == "failed"
+    assert end.error is not None
+    assert end.error.code == "worker_failed"
+    assert "died twice while drawing it, so it is not tried again" in end.error.message
+    assert "SIGKILL" in end.error.message
+    assert live.wait(waiting.id).state == "finished"  # the third
+    assert live.library.job(waiting.id).attempts == 1
+    assert live.call(live.studio.health).worker_restarts == 2
+
+
+def test_a_passed_render_is_not_at_fault_when_the_worker_dies_of_a_draft(open_studio: OpenStudio):
+    live = open_studio(patience=QUICK_BACKOFF)
+    render = live.submit(width=512, height=512, steps=40, guidance_scale=3.0)
+    live.until_step(render.id, 2)
+    draft = live.submit(steps=200, guidance_scale=3.0)
+    live.until_step(draft.id, 3)
+    kill_worker(live)
+    live.until(lambda: live.studio.job(draft.id).state == "queued")
+    live.until(lambda: live.library.job(render.id).state == "queued")
+    assert live.library.job(render.id).attempts == 0
+    assert live.library.job(draft.id).attempts == 1
+    assert {live.wait(view.id).state for view in (draft, render)} == {"finished"}
+    assert [live.library.job(view.id).attempts for view in (draft, render)] == [2, 1]
+
+
+def test_a_worker_that_hangs_is_noticed_ended_and_replaced(open_studio: OpenStudio):
+    live = open_studio(patience=Patience(step_s=1.0, backoff_s=(0.05, 0.05, 0.05)))
+    view = live.submit(width=512, height=512, steps=60)
+    live.until_step(view.id, 2)
+    pid = live.worker_pid
+    kill_worker(live, signal.SIGSTOP)
+    live.until(lambda: not live.studio.health().ready, timeout_s=10.0)
+    assert "hung in a step for more than 1 s" in (live.call(live.studio.health).reason or "")
+    assert live.wait(view.id).state == "finished"
+    assert not exists(pid)
+
+
+def test_a_job_cancelled_while_its_worker_hangs_is_not_drawn_again(open_studio: OpenStudio):
+    live = open_studio(patience=Patience(step_s=1.0, backoff_s=(0.05,)))
+    view = live.submit(width=512, height=512, steps=60)
+    live.until_step(view.id, 2)
+    kill_worker(live, signal.SIGSTOP)
+    assert live.run(live.studio.cancel(view.id)).state == "running"
+    assert live.wait(view.id).state == "cancelled"
+    assert live.draw().state == "finished"
+
+
+def test_a_worker_that_dies_again_and_again_before_it_draws_is_given_up_and_the_queue_is_kept(open_studio: OpenStudio):
+    live = open_studio(patience=QUICK_BACKOFF)
+    view = live.submit()
+    killed: set[int] = set()
+    while not live.call(lambda: live.studio.health().phase == "failed"):
+        pid = live.call(live.studio.health).worker_pid
+        if pid is not None and pid not in killed:
+            killed.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    assert len(killed) == 4  # the first, and three restarts
+    health = live.call(live.studio.health)
+    assert (health.ready, "SIGKILL" in (health.reason or "")) == (False, True)
+    assert live.job(view.id).state == "queued"
+    for work in (live.studio.submit(asked()), live.studio.wait(view.id)):
+        with pytest.raises(WorkerError, match="the model cannot be used"):
+            live.run(work)
+    live.call(live.studio.restart_worker)
+    assert live.wait(view.id).state == "finished"
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_once_with_the_reason(open_studio: OpenStudio, tmp_path: Path):
+    (tmp_path / "nothing").mkdir()
+    live = open_studio(checkpoint=tmp_path / "nothing")
+    view = live.submit()
+    with pytest.raises(WorkerError, match=r"config\.json"):
+        live.wait(view.id)
+    health = live.call(live.studio.health)
+    assert (health.phase, health.worker_restarts) == ("failed", 0)
+    assert "config.json" in (health.reason or "")
+    assert live.run(live.studio.cancel(view.id)).state == "cancelled"
+
+
+def test_stopping_puts_back_what_runs_and_the_next_server_draws_it_once(open_studio: OpenStudio):
+    live = open_studio()
+    views = [live.submit(width=512, height=512, steps=60, seed=seed) for seed in range(3)]
+    live.until_step(views[0].id, 3)
+    live.call(lambda: live.studio.pause("draft"))
+    pid = live.worker_pid
+    started_s = time.monotonic()
+    live.close()
+    assert time.monotonic() - started_s < 5.0
+    assert not exists(pid)
+    again = open_studio()
+    assert again.library.job(views[0].id).attempts == 0
+    assert again.call(lambda: again.studio.queue_summary().paused) == ("draft",)
+    assert {again.wait(view.id).state for view in views} == {"finished"}
+    assert [again.library.job(view.id).attempts for view in views] == [1, 1, 1]
+
+
+def test_who_waits_when_the_server_stops_is_told(open_studio: OpenStudio):
+    live = open_studio()
+    view = live.submit(width=512, height=512, steps=100)
+    live.until_step(view.id, 2)
+
+    async def wait_and_stop() -> None:
+        import asyncio
+
+        waiting = asyncio.create_task(live.studio.wait(view.id))
+        await asyncio.sleep(0)
+        await live.studio.stop()
+        with pytest.raises(WorkerError, match="stays in the queue"):
+            await waiting
+        with pytest.raises(WorkerError, match="the server is stopping"):
+            await live.studio.submit(asked())
+
+    live.run(wait_and_stop())
+
+
+def start_server(data: Path, checkpoint: Path, *, count: int, steps: int) -> tuple[subprocess.Popen[str], list[str]]:
+    command = [sys.executable, str(SERVER), str(data), str(checkpoint), str(count), str(steps)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    return server, server.stdout.readline().split()
+
+
+def until_running(server: subprocess.Popen[str], step: int) -> tuple[int, str]:
+    """The worker's process id and the job that has come so far."""
+    assert server.stdout is not None
+    for line in server.stdout:
+        pid, job_id, done = line.split()
+        if int(done) >= step:
+            return int(pid), job_id
+    raise AssertionError("the server ended")
+
+
+def kill_server(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.wait()
+    assert server.stdout is not None
+    server.stdout.close()
+
+
+def test_after_kill_9_of_the_server_all_jobs_are_drawn_once_and_nothing_outlives_it(
+    open_studio: OpenStudio, tmp_path: Path, golden_checkpoint: Path
+):
+    server, job_ids = start_server(tmp_path / "data", golden_checkpoint, count=4, steps=60)
+    worker_pid, running = until_running(server, 5)
+    kill_server(server)
+    assert running == job_ids[0]
+    end_s = time.monotonic() + 5.0
+    while exists(worker_pid):
+        assert time.monotonic() < end_s, "the worker outlived its server"
+        time.sleep(0.01)
+    live = open_studio()
+    assert {live.wait(job_id).state for job_id in job_ids} == {"finished"}
+    assert [live.library.job(job_id).attempts for job_id in job_ids] == [2, 1, 1, 1]
+    records = live.library.images()
+    assert sorted(record.job_id for record in records) == job_ids
+    first, again = live.library.image(job_ids[0]), live.draw(steps=60, seed=0)
+    for one, other in [(first.id, again.id)]:  # drawn in the second go, as if nothing had been
+        files = [decode_png(live.library.file_path(image_id).read_bytes()) for image_id in (one, other)]
+        assert np.array_equal(*files)
+
+
+def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(
+    open_studio: OpenStudio, tmp_path: Path, golden_checkpoint: Path
+):
+    server, job_ids = start_server(tmp_path / "data", golden_checkpoint, count=1, steps=100)
+    until_running(server, 2)
+    kill_server(server)
+    server, _ = start_server(tmp_path / "data", golden_checkpoint, count=0, steps=1)
+    until_running(server, 2)
+    kill_server(server)
+    live = open_studio()
+    end = live.wait(job_ids[0])
+    assert end.state == "failed"
+    assert end.error is not None
+    assert "not tried again" in end.error.message
+    assert live.draw().state == "finished"
+
+
+def test_jobs_of_another_model_are_not_drawn_by_this_one_unless_asked_again(open_studio: OpenStudio):
+    live = open_studio()
+    live.call(live.studio.pause)
+    view = live.submit()
+    live.close()
+    other = open_studio(profile="hidream-o1-image")
+    other.call(other.studio.resume)
+    end = other.wait(view.id)
+    assert end.state == "failed"
+    assert end.error is not None
+    assert "asked of o1-tiny, but hidream-o1-image is loaded now" in end.error.message
+    again = other.wait(other.run(other.studio.retry(view.id)).id)
+    assert (again.state, again.job.profile, again.job.seed) == ("finished", "hidream-o1-image", view.job.seed)
+
+
+def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_nothing_half_written(
+    open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch
+):
+    live = open_studio()
+    live.call(live.studio.pause)
+    view = live.submit()
+    monkeypatch.setattr("hidream_studio.library.library.RESERVE_BYTES", 2**60)  # more than any disk has
+    live.call(live.studio.resume)
+    end = live.wait(view.id)
+    assert end.state == "failed"
+    assert end.error is not None
+    assert end.error.code == "storage_full"
+    assert list((live.settings.data / "images").rglob("*.*")) == []
+    monkeypatch.undo()
+    assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"
