@@ -230,6 +230,5 @@ def shots(plan: Plan, repeats: int) -> Iterator[Shot]:
             for seed in plan.wishes.seeds:
                 start = (repeat + turn) % len(plan.settings)
                 turn += 1
-                order = plan.settings[start:] + plan.settings[:start]
-                for setting in order if repeat % 2 == 0 else order[::-1]:
+                for setting in plan.settings[start:] + plan.settings[:start]:
                     yield Shot(setting, prompt_index, seed, repeat)
