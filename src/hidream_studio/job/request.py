@@ -18,8 +18,8 @@ MAX_PROMPT_TOKENS = 4096  # image positions start here (upstream.md); a prompt h
 MAX_STEPS = 200
 MAX_GUIDANCE = 30.0
 MAX_SEED = 2**53 - 1  # exact in JavaScript and SQLite
-MAX_SHIFT = 100.0
-MAX_NOISE_SCALE = 100.0
+MIN_SHIFT, MAX_SHIFT = 0.01, 100.0  # far below, every sigma is 0 in float32
+MIN_NOISE_SCALE, MAX_NOISE_SCALE = 0.01, 100.0
 
 Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
@@ -47,8 +47,8 @@ class GenerationRequest(BaseModel):
     preset: PresetId | None = None
     recipe: Recipe | None = None
     sampler: Literal["unipc", "euler"] | None = None  # of the full recipe
-    shift: Annotated[float, Field(gt=0, le=MAX_SHIFT, allow_inf_nan=False, strict=True)] | None = None
-    noise_scale: Annotated[float, Field(gt=0, le=MAX_NOISE_SCALE, allow_inf_nan=False, strict=True)] | None = None
+    shift: Annotated[float, Field(ge=MIN_SHIFT, le=MAX_SHIFT, allow_inf_nan=False, strict=True)] | None = None
+    noise_scale: Annotated[float, Field(ge=MIN_NOISE_SCALE, le=MAX_NOISE_SCALE, allow_inf_nan=False, strict=True)] | None = None
     noise: Noise = "upstream"
 
     @field_validator("prompt")

@@ -20,7 +20,7 @@ router = APIRouter(tags=["pictures"])
 @router.post(
     "/generate/t2i",
     response_model_exclude_none=True,
-    responses=answers(404, 409, 429, 502, 503, 507),
+    responses=answers(404, 409, 429, 502, 503),
     summary="Draw one picture and wait for it",
 )
 async def text_to_image(body: TextToImageRequest, request: Request, studio: StudioOfApp) -> PictureAnswer:

@@ -74,7 +74,6 @@ def list_images(
     "/import",
     response_model=ImportAnswer,
     response_model_exclude_unset=True,
-    responses=answers(507),
     openapi_extra=_PNG_BODY,
     summary="Bring back the settings of a PNG: ours, or A1111's",
 )
@@ -115,7 +114,7 @@ def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
 @router.get(
     "/{image_id}/thumb",
     response_class=FileResponse,
-    responses={200: {"content": {"image/webp": {}}}, **answers(404, 507)},
+    responses={200: {"content": {"image/webp": {}}}, **answers(404)},
     summary="A small picture of it, as WebP",
 )
 def get_thumbnail(image_id: ImageId, library: LibraryOfApp) -> Response:
@@ -126,19 +125,22 @@ def get_thumbnail(image_id: ImageId, library: LibraryOfApp) -> Response:
     "/{image_id}",
     response_model=ImageAnswer,
     response_model_exclude_unset=True,
-    responses=answers(404, 507),
+    responses=answers(404),
     summary="Mark as favourite, reject, or take either back",
 )
-def change_image(image_id: ImageId, body: ImageChanges, library: LibraryOfApp) -> dict[str, Any]:
+async def change_image(image_id: ImageId, body: ImageChanges, studio: StudioOfApp) -> dict[str, Any]:
     changes = body.model_dump(exclude_none=True)
-    return image_to_dict(library.update_image(image_id, **changes) if changes else library.image(image_id))
+    if not changes:
+        return image_to_dict(await asyncio.to_thread(studio.library.image, image_id))
+    changed = image_to_dict(await asyncio.to_thread(studio.library.update_image, image_id, **changes))
+    studio.publish("image", changed)
+    return changed
 
 
-@router.delete(
-    "/{image_id}", status_code=204, responses=answers(404, 507), summary="Delete a picture: file, thumbnail and row"
-)
-def delete_image(image_id: ImageId, library: LibraryOfApp) -> None:
-    library.delete_image(image_id)
+@router.delete("/{image_id}", status_code=204, responses=answers(404), summary="Delete a picture: file, thumbnail, row")
+async def delete_image(image_id: ImageId, studio: StudioOfApp) -> None:
+    await asyncio.to_thread(studio.library.delete_image, image_id)
+    studio.publish("image", {"id": image_id, "deleted": True})
 
 
 @router.post(
@@ -146,7 +148,7 @@ def delete_image(image_id: ImageId, library: LibraryOfApp) -> None:
     status_code=202,
     response_model=JobAnswer,
     response_model_exclude_unset=True,
-    responses=answers(404, 409, 429, 503, 507),
+    responses=answers(404, 409, 429, 503),
     summary="Draw a draft again at a higher quality",
 )
 async def finish(image_id: ImageId, body: FinishRequest, studio: StudioOfApp) -> dict[str, Any]:

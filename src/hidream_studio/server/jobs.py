@@ -42,7 +42,7 @@ class RetryRequest(BaseModel):
     status_code=202,
     response_model=JobAnswer | SheetAnswer,
     response_model_exclude_unset=True,
-    responses=answers(429, 503, 507),
+    responses=answers(429, 503),
     summary="Queue one picture, or a list of pictures as one sheet",
 )
 async def submit(body: Annotated[OneOrMany, Body()], studio: StudioOfApp) -> dict[str, Any]:
@@ -82,7 +82,7 @@ async def get_job(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
     "/jobs/{job_id}",
     response_model=JobAnswer,
     response_model_exclude_unset=True,
-    responses=answers(404, 409, 507),
+    responses=answers(404, 409),
     summary="Cancel a job at its next step",
 )
 async def cancel(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
@@ -105,7 +105,7 @@ async def front(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
     status_code=202,
     response_model=JobAnswer,
     response_model_exclude_unset=True,
-    responses=answers(404, 409, 429, 503, 507),
+    responses=answers(404, 409, 429, 503),
     summary="Queue a failed or cancelled job again",
 )
 async def retry(job_id: JobId, studio: StudioOfApp, body: RetryRequest | None = None) -> dict[str, Any]:
@@ -137,7 +137,7 @@ async def preview(
     status_code=202,
     response_model=SheetAnswer,
     response_model_exclude_unset=True,
-    responses=answers(429, 503, 507),
+    responses=answers(429, 503),
     summary="Queue a sheet: lists of seeds, steps, guidance and sizes are crossed",
 )
 async def submit_sheet(body: SheetRequest, studio: StudioOfApp) -> dict[str, Any]:
@@ -165,7 +165,6 @@ async def resume(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, An
 @router.post(
     "/queue/clear",
     response_model=ClearedAnswer,
-    responses=answers(507),
     summary="Cancel every job, waiting or running",
 )
 async def clear(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class ModelsAnswer(BaseModel):
     "/images/generations",
     response_model=ImagesResponse,
     response_model_exclude_none=True,
-    responses={200: {"content": {"text/event-stream": {}}}, **answers(404, 409, 429, 502, 503, 507)},
+    responses={200: {"content": {"text/event-stream": {}}}, **answers(404, 409, 429, 502, 503)},
     summary="Draw n pictures and wait for them, or hear of them as they grow (stream)",
 )
 async def generate(body: ImagesRequest, request: Request, studio: StudioOfApp) -> ImagesResponse | Response:
@@ -146,14 +146,15 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
             f"seed is {first}, and the last of {count} would be {first + count - 1}; it must be at most {MAX_SEED}",
             field="seed", limit=MAX_SEED,
         )  # fmt: skip
-    requests = [_request(studio, body, first + index) for index in range(count)]
+    requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
     if count == 1:
         return [await studio.submit(requests[0])]
     _, views = await submit_all(studio, requests)
     return views
 
 
-def _request(studio: Studio, body: ImagesRequest, seed: int) -> GenerationRequest:
+def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:
+    """What OpenAI's fields ask for in ours. Raises RequestError, naming the field."""
     steps, guidance, snap = body.num_inference_steps, body.guidance_scale, body.snap_resolution
     if body.quality in PRESET_OF_QUALITY:
         preset = studio.profile.preset(PRESET_OF_QUALITY[body.quality])

@@ -1,0 +1,139 @@
+"""The library over HTTP: found, marked, finished, imported and deleted."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, PngImagePlugin
+from studio_serving import StudioServer
+
+from hidream_studio.job.ids import new_id
+
+
+def test_a_picture_is_found_by_words_and_by_settings(server: StudioServer) -> None:
+    drawn = server.draw(prompt="a violet walrus", seed=4242)
+    for query in ("walrus violet", "VIOLET seed:4242", "size:256x256 walrus", "steps:2 walrus"):
+        found = server.client.get("/api/images", params={"q": query}).json()["images"]
+        assert [image["id"] for image in found] == [drawn["id"]], query
+    assert server.client.get("/api/images", params={"q": "walrus seed:1"}).json()["images"] == []
+
+
+def test_a_favourite_and_a_rejected_picture_are_marked_and_taken_back(server: StudioServer) -> None:
+    address = f"/api/images/{server.draw(prompt='a marked cat')['id']}"
+    assert server.client.patch(address, json={"favourite": True}).json()["favourite"] is True
+    rejected = server.client.patch(address, json={"rejected": True}).json()
+    assert rejected["rejected"] is True
+    assert rejected["favourite"] is True
+    assert server.client.get("/api/images", params={"q": "marked"}).json()["images"] == []
+    assert len(server.client.get("/api/images", params={"q": "marked", "rejected": True}).json()["images"]) == 1
+    assert "rejected_at" not in server.client.patch(address, json={"rejected": False}).json()
+    for bad in ({"favourite": 1}, {"favourite": "yes"}, {"prompt": "x"}, []):
+        assert server.client.patch(address, json=bad).status_code == 422, bad
+
+
+def test_a_draft_is_finished_and_both_know_it(server: StudioServer) -> None:
+    draft = server.draw(prompt="a finished cat")
+    body = {"mode": "re-render", "width": 288, "height": 288, "steps": 3, "guidance_scale": 1.0}
+    assert server.client.post(f"/api/images/{draft['id']}/finish/estimate", json=body).json()["steps"] == 3
+    job = server.client.post(f"/api/images/{draft['id']}/finish", json=body).json()
+    final_id = server.until(job["id"], "finished", "failed")["image_id"]
+    final = server.client.get(f"/api/images/{final_id}").json()
+    assert final["parent_id"] == draft["id"]
+    assert [relative["id"] for relative in final["lineage"]] == [draft["id"], final_id]
+    assert (final["width"], final["steps"], final["seed"]) == (288, 3, draft["seed"])
+    children = server.client.get("/api/images", params={"parent_id": draft["id"]}).json()["images"]
+    assert [child["id"] for child in children] == [final_id]
+
+
+def test_a_picture_can_be_deleted_and_is_gone_everywhere(server: StudioServer) -> None:
+    address = f"/api/images/{server.draw()['id']}"
+    assert server.client.get(f"{address}/thumb").headers["content-type"] == "image/webp"
+    assert server.client.delete(address).status_code == 204
+    for path in ("", "/file", "/thumb"):
+        assert server.client.get(address + path).status_code == 404
+    assert server.client.delete(address).status_code == 404
+    assert server.client.post(f"{address}/finish", json={}).status_code == 404
+
+
+def test_a_file_that_has_vanished_is_said_to_have_vanished(server: StudioServer) -> None:
+    image_id = server.draw()["id"]
+    server.studio.library.file_path(image_id).unlink()
+    for path in ("file", "thumb"):
+        answer = server.client.get(f"/api/images/{image_id}/{path}")
+        assert answer.status_code == 404
+        assert "vanished" in answer.json()["error"]["message"] or "missing" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("unknown", ["x", "..%2f..%2fetc%2fpasswd", "%00", "%f0%28", "a" * 5000, "'; DROP TABLE x"])
+def test_an_unknown_picture_is_not_found(server: StudioServer, unknown: str) -> None:
+    for path in (unknown, f"{unknown}/file", f"{unknown}/thumb", new_id()):
+        answer = server.client.get(f"/api/images/{path}")
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "not_found"
+
+
+def test_our_own_png_brings_back_its_settings_and_its_picture(server: StudioServer) -> None:
+    drawn = server.draw(prompt="a remembered cat", negative_prompt="dogs", response_format="url")
+    file = server.client.get(drawn["url"]).content
+    answer = server.client.post("/api/images/import", content=file, headers={"Content-Type": "image/png"})
+    assert answer.status_code == 200
+    restored = answer.json()["settings"]
+    assert restored["source"] == "hidream_studio"
+    asked = {"prompt": "a remembered cat", "negative_prompt": "dogs", "seed": 1, "steps": 2}
+    assert asked.items() <= restored["request"].items()
+    assert answer.json()["image"]["id"] == drawn["id"]
+    assert server.client.post("/api/resolve", json=restored["request"]).status_code == 200
+
+
+def test_a_png_of_a1111_brings_back_its_settings(server: StudioServer) -> None:
+    info = PngImagePlugin.PngInfo()
+    settings = "Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 9, Size: 512x768"
+    info.add_text("parameters", f"a cat\nNegative prompt: a dog\n{settings}")
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+    answer = server.client.post("/api/images/import", content=file.getvalue()).json()
+    assert answer["settings"]["source"] == "a1111"
+    request = answer["settings"]["request"]
+    assert {"prompt": "a cat", "negative_prompt": "a dog", "steps": 20, "seed": 9}.items() <= request.items()
+    assert "image" not in answer
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER = chunk(b"IHDR", struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0))
+BOMB = chunk(b"zTXt", b"parameters\x00\x00" + zlib.compress(bytes(300_000_000), 9))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [b"", b"GIF89a", SIGNATURE, SIGNATURE + HEADER, SIGNATURE + HEADER + BOMB, SIGNATURE + b"\xff" * 100],
+    ids=["empty", "another kind", "signature alone", "huge size", "compressed bomb", "noise"],
+)
+def test_a_hostile_png_is_refused_in_one_sentence(server: StudioServer, file: bytes) -> None:
+    answer = server.client.post("/api/images/import", content=file)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "file"
+
+
+def test_files_carry_what_a_browser_needs_to_keep_them(server: StudioServer) -> None:
+    image_id = server.draw()["id"]
+    headers = server.client.get(f"/api/images/{image_id}/file").headers
+    assert "immutable" in headers["cache-control"]
+    assert headers["content-disposition"] == f'inline; filename="hidream-{image_id}.png"'
+    part = server.client.get(f"/api/images/{image_id}/file", headers={"Range": "bytes=0-7"})
+    assert (part.status_code, part.content) == (206, SIGNATURE)
+
+
+def test_thumbnails_are_made_once(server: StudioServer) -> None:
+    image_id = server.draw()["id"]
+    thumb: Path = server.studio.library.thumbnail(image_id)
+    made_ns = thumb.stat().st_mtime_ns
+    assert server.client.get(f"/api/images/{image_id}/thumb").content == thumb.read_bytes()
+    assert thumb.stat().st_mtime_ns == made_ns
