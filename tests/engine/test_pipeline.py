@@ -211,8 +211,8 @@ def test_cuda_where_there_is_none_is_refused_by_name(golden_checkpoint: Path) ->
         Pipeline.load(str(golden_checkpoint), device="cuda:1")
 
 
-def test_fp8_is_refused_with_what_there_is(golden_checkpoint: Path) -> None:
-    with pytest.raises(DeviceError, match="precision 'fp8' is not supported yet; there are bf16 and fp32") as caught:
+def test_fp8_is_refused_where_there_is_none(golden_checkpoint: Path) -> None:
+    with pytest.raises(DeviceError, match="fp8 needs an NVIDIA Ada, Hopper or Blackwell GPU, not a CPU") as caught:
         Pipeline.load(str(golden_checkpoint), device="cpu", precision="fp8")
     assert caught.value.field == "precision"
 

@@ -12,7 +12,8 @@ from hidream_studio.errors import DeviceError, OutOfMemoryError
 from hidream_studio.settings import Precision
 
 GIB = 2**30
-DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp32": torch.float32}
+FP8_CAPABILITY = (8, 9)  # Ada; then Hopper and Blackwell
 
 
 def pick_device(name: str) -> torch.device:
@@ -51,8 +52,10 @@ def pick_precision(name: Precision | None, device: torch.device) -> Precision:
     if name is None:
         return "bf16" if device.type == "cuda" else "fp32"
     if name not in DTYPES:
-        supported = " and ".join(DTYPES)
-        raise DeviceError(f"precision {name!r} is not supported yet; there are {supported}", field="precision")
+        raise DeviceError(f"precision {name!r} is unknown; there are {', '.join(DTYPES)}", field="precision")
+    if name == "fp8" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < FP8_CAPABILITY):
+        where = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
+        raise DeviceError(f"fp8 needs an NVIDIA Ada, Hopper or Blackwell GPU, not {where}", field="precision")
     if name == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use --precision fp32", field="precision")
     return name

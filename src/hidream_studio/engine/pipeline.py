@@ -24,7 +24,7 @@ from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
-from hidream_studio.model.weights import load_model
+from hidream_studio.model.weights import load_model, model_bytes
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
 from hidream_studio.sampler.noise import initial_noise
 from hidream_studio.sampler.schedules import Schedule, make_schedule
@@ -124,9 +124,10 @@ class Pipeline:
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         tokenizer = PromptTokenizer(checkpoint.folder)
         dtype = DTYPES[used_precision]
-        check_memory(checkpoint.values * dtype.itemsize, where, f"the model in {used_precision}")
+        fp8 = used_precision == "fp8"
+        check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
         with memory_errors_named(where, "loading the model"):
-            model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"))
+            model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"), fp8=fp8)
         compiled = (where.type == "cuda" and can_compile()) if compile is None else compile
         if compiled:
             compile_blocks(model)

@@ -59,11 +59,6 @@ class Checkpoint:
         """On disk, without what is not loaded."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
-    @property
-    def values(self) -> int:
-        """How many numbers the model has."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
-
 
 def open_checkpoint(source: str) -> Checkpoint:
     """The checkpoint in a folder, or of a model on the Hugging Face hub (`owner/name`, downloaded once).

@@ -1,14 +1,22 @@
-"""torch.compile for the decoder's blocks, one by one: 36 equal layers are compiled once. Knows nothing of sizes.
+"""torch.compile for the decoder's blocks, one by one: 36 equal layers are compiled once. Knows nothing of pictures.
 
-Batch, sequence and text length are symbols from the start, so that another picture size or prompt neither compiles
-again nor falls back to eager.
+The lengths of sequence and texts are symbols from the start, so that another picture size or prompt neither compiles
+again nor falls back to eager. Only the number of branches is fixed: a step with guidance is a second compilation.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from hidream_studio.model.transformer import O1Transformer
+import torch
+from torch import Tensor, nn
+
+from hidream_studio.model.transformer import Block, O1Transformer
+
+RECOMPILE_LIMIT = 64  # torch's 8 would end in eager code, quietly
 
 
 def can_compile() -> bool:
@@ -16,7 +24,27 @@ def can_compile() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def compile_blocks(model: O1Transformer) -> None:
-    """Compile each block's forward in place, at its first call."""
+def compile_blocks(
+    model: O1Transformer, *, backend: str | Callable[..., Any] = "inductor", mode: str | None = None
+) -> None:
+    """Replace each block's forward by one compiled function, which is compiled at its first call."""
+    torch._dynamo.config.recompile_limit = max(RECOMPILE_LIMIT, torch._dynamo.config.recompile_limit)
+    forward = torch.compile(Block.forward, backend=backend, mode=mode)
     for block in model.blocks:
-        block.compile(dynamic=True)
+        block.forward = partial(_with_free_lengths, forward, block)
+
+
+def _with_free_lengths(
+    forward: Callable[..., Tensor],
+    block: nn.Module,
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    texts: Sequence[tuple[Tensor, Tensor]],
+    key_mask: Tensor | None = None,
+) -> Tensor:
+    # not dynamic=True: that would turn eps, a float, into a tensor on the host, too
+    for tensor in (x, cos, sin, *(tensor for text in texts for tensor in text)):
+        if not hasattr(tensor, "_dynamo_dynamic_indices"):
+            torch._dynamo.mark_dynamic(tensor, 1)
+    return forward(block, x, cos, sin, texts, key_mask)

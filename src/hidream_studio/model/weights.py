@@ -15,17 +15,31 @@ from torch import Tensor
 from hidream_studio.errors import CheckpointError
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.config import ModelConfig
+from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
 from hidream_studio.model.layout import Slot, slots
 from hidream_studio.model.transformer import O1Transformer
 
 INIT_STD = 0.02  # upstream's initializer_range
 
 
-def empty_model(config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> O1Transformer:
-    """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients."""
+def empty_model(
+    config: ModelConfig, device: torch.device | str, dtype: torch.dtype, *, fp8: bool = False
+) -> O1Transformer:
+    """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients.
+
+    With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`.
+    """
     with torch.device("meta"):
         model = O1Transformer(config)
-    return model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+    model = model.to(dtype)
+    if fp8:
+        use_fp8_linears(model.blocks)
+    return model.to_empty(device=device).eval().requires_grad_(False)
+
+
+def model_bytes(config: ModelConfig, dtype: torch.dtype, *, fp8: bool = False) -> int:
+    """How much memory the parameters take."""
+    return sum(parameter.nbytes for parameter in empty_model(config, "meta", dtype, fp8=fp8).parameters())
 
 
 def load_model(
@@ -33,8 +47,10 @@ def load_model(
     device: torch.device | str,
     dtype: torch.dtype,
     on_progress: Callable[[float], None] | None = None,  # gets the share loaded, 0 to 1
+    *,
+    fp8: bool = False,
 ) -> O1Transformer:
-    """The checkpoint's model, on the device, in that dtype.
+    """The checkpoint's model, on the device, in that dtype; with `fp8` quantised on arrival, see `empty_model`.
 
     Raises
     ------
@@ -43,8 +59,7 @@ def load_model(
     """
     from safetensors import SafetensorError, safe_open
 
-    model = empty_model(checkpoint.config, device, dtype)
-    parameters = dict(model.named_parameters())
+    model = empty_model(checkpoint.config, device, dtype, fp8=fp8)
     by_file: dict[Path, list[Slot]] = {}
     for slot in slots(checkpoint.config):
         by_file.setdefault(checkpoint.tensors[slot.key].file, []).append(slot)
@@ -54,8 +69,7 @@ def load_model(
             with safe_open(path, framework="pt", device=str(device)) as file:
                 # in the order of the file, so that the disk reads it once from end to end
                 for slot in sorted(its_slots, key=lambda slot: checkpoint.tensors[slot.key].offset):
-                    tensor = file.get_tensor(slot.key)
-                    parameters[slot.parameter].data[slot.first_row : slot.first_row + slot.shape[0]].copy_(tensor)
+                    _set_rows(model, slot.parameter, slot.first_row, file.get_tensor(slot.key))
                     loaded += checkpoint.tensors[slot.key].nbytes
                     if on_progress is not None:
                         on_progress(loaded / checkpoint.nbytes)
@@ -64,15 +78,31 @@ def load_model(
     return model
 
 
-def random_model(config: ModelConfig, device: torch.device | str, dtype: torch.dtype, seed: int) -> O1Transformer:
+def _set_rows(model: O1Transformer, parameter: str, first_row: int, rows: Tensor) -> None:
+    owner, _, name = parameter.rpartition(".")
+    module = model.get_submodule(owner)
+    if isinstance(module, Fp8Linear):
+        module.set_rows(first_row, rows.to(model.dtype))
+    else:
+        module.get_parameter(name).data[first_row : first_row + rows.shape[0]].copy_(rows)
+
+
+def random_model(
+    config: ModelConfig, device: torch.device | str, dtype: torch.dtype, seed: int, *, fp8: bool = False
+) -> O1Transformer:
     """A model of that shape with random weights, drawn on the device: for benchmarks, and as a start for training.
 
     Matrices are N(0, 0.02²), norms 1, biases 0.
     """
-    model = empty_model(config, device, dtype)
+    model = empty_model(config, device, dtype, fp8=fp8)
     generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:
+        owner = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(owner, Fp8Linear):
+            if parameter is owner.weight:
+                drawn = torch.empty(parameter.shape, dtype=dtype, device=device)
+                owner.set_rows(0, drawn.normal_(0, INIT_STD, generator=generator))
+        elif parameter.ndim == 1:
             parameter.fill_(1.0 if "norm" in name else 0.0)
         else:
             parameter.normal_(0, INIT_STD, generator=generator)
@@ -80,7 +110,10 @@ def random_model(config: ModelConfig, device: torch.device | str, dtype: torch.d
 
 
 def export_state_dict(model: O1Transformer) -> dict[str, Tensor]:
-    """The model's tensors under upstream's names and in upstream's shapes, as contiguous copies on the CPU."""
+    """The model's tensors under upstream's names and in upstream's shapes, as contiguous copies on the CPU.
+
+    Of a model that is not quantised: what FP8 lost is not there to be exported.
+    """
     parameters = dict(model.named_parameters())
     state = {}
     for slot in slots(model.config):

@@ -1,0 +1,64 @@
+"""Matrix products in 8-bit floats, quantised row by row. Knows nothing of the model around them.
+
+Weights are e4m3 with one float32 scale for each output row, quantised once, as they arrive. Activations get one scale
+for each token, in each call. Both scales leave the product's sum, so the tensor cores work on 8-bit numbers alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+FP8 = torch.float8_e4m3fn
+FP8_MAX = 448.0  # the largest finite e4m3 number
+SMALLEST_SCALE = 1e-12  # for rows of zeros
+
+
+def quantise(
+    x: Tensor,  # (M, K)
+) -> tuple[Tensor, Tensor]:  # (M, K) e4m3, and the scale (M, 1) float32 that gives x back
+    scale = (x.abs().amax(dim=-1, keepdim=True).float() / FP8_MAX).clamp_min(SMALLEST_SCALE)
+    return (x.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8), scale
+
+
+class Fp8Linear(nn.Module):
+    """A linear layer without bias whose weight is kept in FP8."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        weight = torch.empty((out_features, in_features), dtype=FP8)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.scale = nn.Parameter(torch.empty((out_features, 1), dtype=torch.float32), requires_grad=False)
+
+    def set_rows(
+        self,
+        first_row: int,
+        rows: Tensor,  # (some, in_features)
+    ) -> None:
+        """Quantise these rows of the weight into their place."""
+        weight, scale = quantise(rows)
+        last = first_row + rows.shape[0]
+        self.weight.data[first_row:last] = weight
+        self.scale.data[first_row:last] = scale
+
+    def forward(
+        self,
+        x: Tensor,  # (..., in_features) bf16
+    ) -> Tensor:  # (..., out_features) bf16
+        x8, scale = quantise(x.reshape(-1, x.shape[-1]))
+        out = torch._scaled_mm(
+            x8, self.weight.t(), scale_a=scale, scale_b=self.scale.t(), out_dtype=x.dtype, use_fast_accum=True
+        )
+        return out.view(*x.shape[:-1], -1)
+
+
+def use_fp8_linears(blocks: nn.Module) -> None:
+    """Replace every linear layer inside by an empty FP8 one, on the same device. None of them has a bias.
+
+    The layers outside the blocks (timestep, patch and final) stay as they are: they are small, and touch the pixels.
+    """
+    for module in list(blocks.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                with torch.device(child.weight.device):
+                    setattr(module, name, Fp8Linear(child.in_features, child.out_features))
