@@ -10,6 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 480, 320  # of the viewBox; about a phone's width, so that letters stay readable there
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 44
 COLOURS = 6  # classes s0 to s5 of the style sheet
+LABEL_CHAR, LABEL_LINE = 6.4, 13.0  # about the size of a label's letter
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def chart(series: Sequence[Series], *, x_title: str, y_title: str, zero_x: bool 
     parts = [_axes(x_ticks, y_ticks, scale, x_title, y_title)]
     for index, one in enumerate(series):
         parts.append(_series(one, f"s{index % COLOURS}", scale))
+    parts += _labels([point for one in series for point in one.points], scale)
     legend = _legend(series) if len(series) > 1 else ""
     label = escape(f"{y_title} against {x_title}")
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
@@ -114,12 +116,41 @@ def _series(series: Series, colour: str, scale: _Scale) -> str:
         if series.ringed:
             parts.append(f'<circle class="ring {colour}" cx="{x:.1f}" cy="{y:.1f}" r="8"/>')
         parts.append(f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{hint}</circle>')
-        if point.label:
-            at_end = x > WIDTH * 0.7
-            anchor, dx = ("end", -9) if at_end else ("start", 9)
-            place = f'x="{x + dx:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}"'
-            parts.append(f'<text class="label" {place}>{escape(point.label)}</text>')
     return "".join(parts)
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Box) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def _labels(points: Sequence[Point], scale: _Scale) -> list[str]:
+    """A label beside its point, on the first side where it covers nothing; where there is none, the hint has to do."""
+    taken = [_Box(scale.x(p.x) - 5, scale.y(p.y) - 5, scale.x(p.x) + 5, scale.y(p.y) + 5) for p in points]
+    parts = []
+    for point in points:
+        if not point.label:
+            continue
+        x, y, width = scale.x(point.x), scale.y(point.y), len(point.label) * LABEL_CHAR
+        for left, middle in (
+            (x + 10, y), (x - 10 - width, y), (x - width / 2, y - 15), (x - width / 2, y + 16),
+            (x + 8, y - 13), (x + 8, y + 14), (x - 8 - width, y - 13), (x - 8 - width, y + 14),
+        ):  # fmt: skip
+            box = _Box(left, middle - LABEL_LINE / 2, left + width, middle + LABEL_LINE / 2)
+            inside = box.left >= LEFT and box.right <= WIDTH and box.top >= 0 and box.bottom <= HEIGHT - BOTTOM
+            if inside and not any(box.meets(other) for other in taken):
+                taken.append(box)
+                parts.append(f'<text class="label" x="{left:.1f}" y="{middle + 4:.1f}">{escape(point.label)}</text>')
+                break
+    return parts
 
 
 def _legend(series: Sequence[Series]) -> str:

@@ -157,7 +157,9 @@ def _cost_sentences(results: Results) -> list[str]:
 
 
 def _short(row: Row) -> str:
-    return f"{size_text(row.rendered)}/{row.setting.resolved.steps}/g{row.setting.resolved.guidance_scale:g}"
+    width, height = row.rendered
+    size = f"{width}²" if width == height else size_text(row.rendered)
+    return f"{size}/{row.setting.resolved.steps}/g{row.setting.resolved.guidance_scale:g}"
 
 
 def _hint(row: Row) -> str:
