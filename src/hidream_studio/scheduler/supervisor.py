@@ -192,6 +192,8 @@ class Supervisor:
         if time.monotonic() - self._ready_since_s > HEALTHY_S:
             self._failures_in_row = 0
         self._ready_since_s = float("inf")
+        # before anybody thinks of giving it more to do
+        self._set_state(phase="stopped" if self._stopping else "restarting", fraction=None, reason=reason, pid=None)
         self._on_death(Death(reason, self._watchdog.guilty))
         if not self._stopping:
             error_code = failure.code if failure is not None else WorkerError.code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -20,6 +22,7 @@ from hidream_studio.service.plan import planned_steps
 from hidream_studio.service.prompts import PromptReader
 from hidream_studio.settings import Settings
 
+FIT_PAUSE_S = 0.5  # between two fits, however many pictures come
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -32,6 +35,8 @@ class Costs:
         self._samples = [CostSample.from_dict(sample) for sample in samples]
         key = self._samples[-1].key if self._samples else _likely_key(settings)
         self._model = self._model_of(key)
+        self._new: list[CostSample] = []
+        self._fitting: asyncio.Task[None] | None = None
 
     def worker_ready(self, facts: Ready) -> None:
         """From now on predict for this device, precision, path and model."""
@@ -49,10 +54,30 @@ class Costs:
         return self._model.predict(_work(job, reader), text_kept=text_kept)
 
     def learn(self, job: Job, reader: PromptReader | None, timings: Timings) -> dict[str, Any]:
-        """Learn from a finished job. Returns the sample, to be kept."""
+        """Learn from a finished job, soon. Returns the sample, to be kept. Called on the event loop."""
         sample = CostSample.of(self._model.key, _work(job, reader), elapsed_s=timings.elapsed_s, timings=timings)
-        self._model.add(sample)
+        self._new.append(sample)
+        if self._fitting is None:
+            self._fitting = asyncio.get_running_loop().create_task(self._fit())
         return sample.to_dict()
+
+    def close(self) -> None:
+        """Learn no more."""
+        if self._fitting is not None:
+            self._fitting.cancel()
+
+    async def _fit(self) -> None:
+        """Bring the model up to date beside the event loop: a fit takes up to a tenth of a second."""
+        try:
+            while self._new:
+                model, new = self._model, self._new
+                self._new = []
+                fitted = await asyncio.to_thread(_fitted_with, model, new)
+                if self._model is model:  # else the device has changed meanwhile
+                    self._model = fitted
+                await asyncio.sleep(FIT_PAUSE_S)
+        finally:
+            self._fitting = None
 
     def _model_of(self, key: CostKey) -> CostModel:
         return CostModel(self._shape, key, self._samples, cpu_threads=self._threads)
@@ -66,6 +91,15 @@ def read_shape(folder: Path | None) -> ModelShape:
         return ModelShape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError, CheckpointError):
         return SHAPE_8B  # the worker will say what is wrong with the folder
+
+
+def _fitted_with(model: CostModel, samples: list[CostSample]) -> CostModel:
+    """A second model that has learned from `samples` too; the first may be asked all the while."""
+    fitted = copy.copy(model)
+    for sample in samples:
+        fitted.add(sample)
+    _ = fitted.speed  # fits
+    return fitted
 
 
 def _work(job: Job, reader: PromptReader | None) -> Workload:

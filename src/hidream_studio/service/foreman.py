@@ -42,7 +42,8 @@ from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.archive import Archive
 from hidream_studio.service.events import EventLog
-from hidream_studio.service.views import Preview, QueueSummary, job_to_dict, queue_to_dict
+from hidream_studio.service.lineup import Lineup
+from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
 
 MAX_ATTEMPTS = 2  # a job whose worker died so often while drawing it is not drawn again
 PROGRESS_INTERVAL_S = 0.1  # between two events of one job's steps
@@ -145,7 +146,7 @@ class Foreman:
             self.active[active.id] = active
             self.queue.add(_ticket(active.record))
         lineup = self.lineup()
-        views = [active.view(**lineup[active.id]) for active in jobs]
+        views = [lineup.view(active) for active in jobs]
         for view in views:
             self._events.publish("queued", job_to_dict(view))
         self._queue_changed()
@@ -201,41 +202,9 @@ class Foreman:
     def restart_worker(self) -> None:
         self._supervisor.restart()
 
-    # What it can tell.
-
-    def lineup(self) -> dict[str, dict[str, Any]]:
-        """Of every unended job its position, where it waits, and the estimated s until it ends."""
-        places: dict[str, dict[str, Any]] = {}
-        ahead_s, position = 0.0, 0
-        paused = self.queue.paused
-        for ticket in self.queue.in_turn():
-            begun = self.queue.has_begun(ticket.job_id)
-            position += not begun
-            place: dict[str, Any] = {"position": None if begun else position, "wait_s": None}
-            if begun or ticket.lane not in paused:
-                ahead_s += self.active[ticket.job_id].remaining_s
-                place["wait_s"] = ahead_s
-            places[ticket.job_id] = place
-        for job_id in self.active.keys() - places.keys():  # being written
-            places[job_id] = {"position": None, "wait_s": 0.0}
-        return places
-
-    def summary(self) -> QueueSummary:
-        lineup = self.lineup()
-        waits = [place["wait_s"] for place in lineup.values() if place["wait_s"] is not None]
-        return QueueSummary(
-            waiting=self.queue.waiting,
-            running=sum(active.record.state == "running" for active in self.active.values()),
-            drain_s=max(waits, default=0.0),
-            paused=self.queue.paused,
-            limit=self.queue.limit,
-            positions={job_id: place["position"] for job_id, place in lineup.items() if place["position"] is not None},
-        )
-
-    def views(self) -> list[JobView]:
-        """All jobs that have not ended, the oldest first."""
-        lineup = self.lineup()
-        return [active.view(**lineup[active.id]) for active in sorted(self.active.values(), key=lambda a: a.id)]
+    def lineup(self) -> Lineup:
+        """Every unended job's place now."""
+        return Lineup(self.queue, self.active)
 
     # What the worker says.
 
@@ -261,6 +230,7 @@ class Foreman:
             self.queue.remove(active.id)
             self._dispatch()
         elif isinstance(message, Finished):
+            active.storing = True
             self._keep(self._store(active, message))
         elif isinstance(message, Failed):
             self._end(active, "failed", error=JobError(message.code, message.message))
@@ -292,7 +262,6 @@ class Foreman:
 
     async def _store(self, active: ActiveJob, message: Finished) -> None:
         """The picture is on disk before anybody hears of it."""
-        active.storing = True
         record, facts = active.record, self.worker.facts
         assert facts is not None  # it has drawn
         draft = ImageDraft(
@@ -323,6 +292,7 @@ class Foreman:
 
     def _worker_died(self, death: Death) -> None:
         """The job that it died of is tried once more; those that it only held were not at fault."""
+        back = []
         for active in list(self.active.values()):
             begun = active.drawn or self.queue.has_begun(active.id)
             if active.ended or active.storing or not (begun or self.queue.is_held(active.id)):
@@ -340,7 +310,10 @@ class Foreman:
                 changes = {"state": "queued", "started_at": None, "attempts": active.record.attempts}
                 self._archive.write_later(self._library.update_job, active.id, **changes)
                 self._forget_progress(active)
-                self._events.publish("queued", job_to_dict(active.view()))
+                back.append(active)
+        lineup = self.lineup()
+        for active in back:
+            self._events.publish("queued", job_to_dict(lineup.view(active)))
         self._queue_changed()
 
     # How it acts.
@@ -419,12 +392,12 @@ class Foreman:
 
     def _tell_queue(self) -> None:
         self._queue_event = None
-        self._events.publish("queue", queue_to_dict(self.summary()), key="queue")
+        self._events.publish("queue", queue_to_dict(self.lineup().summary()), key="queue")
 
     def _retry_after_s(self, count: int) -> float:
         """About when `count` places will be free."""
         waiting = max(self.queue.waiting, 1)
-        return min(max(self.summary().drain_s * count / waiting, 1.0), 3600.0)
+        return min(max(self.lineup().summary().drain_s * count / waiting, 1.0), 3600.0)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -88,6 +88,7 @@ class Studio:
             return
         self._stopped = True
         await self._foreman.stop()
+        self.cost.close()
         self._events.close()
         await asyncio.to_thread(self._archive.close)
 
@@ -207,7 +208,7 @@ class Studio:
         active = self._foreman.active.get(job_id)
         if active is None:
             return view_of(self.library.job(job_id))
-        return active.view(**self._foreman.lineup()[job_id])
+        return self._foreman.lineup().view(active)
 
     def jobs(
         self,
@@ -218,7 +219,7 @@ class Studio:
         before: str | None = None,
     ) -> list[JobView]:
         """Jobs, newest first; `before` a job's id, for the next page."""
-        live = {view.id: view for view in self._foreman.views()}
+        live = {view.id: view for view in self._foreman.lineup().views()}
         if states is not None and LIVE_STATES.issuperset(states):
             views = [view for view in reversed(live.values()) if before is None or view.id < before]
             chosen = [view for view in views if sheet_id is None or view.sheet_id == sheet_id]
@@ -284,7 +285,7 @@ class Studio:
 
     def queue_summary(self) -> QueueSummary:
         """What waits and runs, and for how long."""
-        return self._foreman.summary()
+        return self._foreman.lineup().summary()
 
     def health(self) -> Health:
         """Whether a picture can be drawn now."""
@@ -374,7 +375,7 @@ class Studio:
             seconds=predicted.seconds, low_s=predicted.low_s, high_s=predicted.high_s, basis=predicted.basis,
             adjustments=pinned.adjustments, width=job.width, height=job.height, requested_width=job.requested_width,
             requested_height=job.requested_height, steps=planned_steps(job), guidance_scale=job.guidance_scale,
-            lane=pinned.lane, drain_s=self._foreman.summary().drain_s,
+            lane=pinned.lane, drain_s=self._foreman.lineup().summary().drain_s,
         )  # fmt: skip
 
     def _active_or_conflict(self, job_id: str) -> ActiveJob:
@@ -402,8 +403,9 @@ class Studio:
             self._events.publish("worker", asdict(self.health()), key="worker")
 
     def _snapshot(self) -> dict[str, Any]:
-        jobs = [job_to_dict(view) for view in self._foreman.views()]
-        return {**queue_to_dict(self._foreman.summary()), "jobs": jobs, "worker": asdict(self.health())}
+        lineup = self._foreman.lineup()
+        jobs = [job_to_dict(view) for view in lineup.views()]
+        return {**queue_to_dict(lineup.summary()), "jobs": jobs, "worker": asdict(self.health())}
 
 
 def _worker_spec(settings: Settings) -> WorkerSpec:
