@@ -98,27 +98,18 @@ class Overlays:
     # dialogs
 
     def _dialog(self, title: str, draw: Callable[[], None]) -> None:
+        """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
         with self._layer:
-            scrim = Tag("div", classes="scrim")
-            scrim.on("click.self", lambda _: self.close(), args=[])
-            with (
-                scrim,
-                Tag(
-                    "div",
-                    classes="dialog",
-                    role="dialog",
-                    aria_modal="true",
-                    aria_label=title,
-                    data_modal=True,
-                    tabindex=-1,
-                ) as box,
-            ):
+            dialog = Tag("dialog", classes="dialog", aria_label=title, data_modal=True)
+            dialog.on("close", lambda _: self.close(), args=[])
+            dialog.on("click.self", lambda _: self.close(), args=[])  # its backdrop
+            with dialog, Tag("div", classes="dialog-body"):
                 with Tag("div", classes="dialog-head"):
                     Tag("h2", title)
                     icon_button("close", "Close", self.close, "tool")
                 draw()
-        ui.run_javascript(f"setTimeout(() => getHtmlElement({box.id})?.focus(), 60)")
+        ui.run_javascript(f"getHtmlElement({dialog.id})?.showModal()")
 
     def help(self) -> None:
         def draw() -> None:

@@ -200,9 +200,14 @@ class Session:
         self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
         self._sweep_rejected()
         if wanted.pictures == 1:
-            await self.studio.submit(wanted.request.model_copy(update={"seed": wanted.seeds[0]}))
+            views: tuple[JobView, ...] = (
+                await self.studio.submit(wanted.request.model_copy(update={"seed": wanted.seeds[0]})),
+            )
         else:
-            await self.studio.submit_sheet(wanted.sheet())
+            views = (await self.studio.submit_sheet(wanted.sheet())).jobs
+        for view in views:
+            if view.id not in self.model:  # its event may have been quicker
+                self.take(version_of_job(view))
 
     async def generate_new_seeds(self) -> None:
         """The same again with seeds that nobody has seen."""

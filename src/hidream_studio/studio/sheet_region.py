@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ class SheetRegion:
         self._session = session
         self._run = run
         self._page_selected = session.selected
+        self._dirty_groups: dict[str, None] = {}  # ordered sets
+        self._dirty_cells: dict[str, None] = {}
+        self._flushing = False
         with Tag("main", classes="sheet", aria_label="Pictures"):
             with Tag("div", classes="sheet-bar"):
                 self._draw_filters()
@@ -95,17 +99,34 @@ class SheetRegion:
         self._draw_empty()
 
     def _draw_group(self, group_id: str) -> None:
-        model = self._session.model
-        group = model.group(group_id)
-        if group is None:
-            self.sheet.drop_group(group_id)
-        else:
-            self.sheet.put_group(model.group_cells(group), model.groups().index(group))
-        self._draw_empty()
+        self._dirty_groups[group_id] = None
+        self._flush_soon()
 
     def _draw_cell(self, root: str) -> None:
-        if self._session.model.front(root) is not None:
-            self.sheet.patch([self._session.model.cell(root)])
+        self._dirty_cells[root] = None
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Eight new jobs are one message, not eight."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        model = self._session.model
+        groups, self._dirty_groups = self._dirty_groups, {}
+        cells, self._dirty_cells = self._dirty_cells, {}
+        order = {group.id: position for position, group in enumerate(model.groups())}
+        for group_id in groups:
+            group = model.group(group_id)
+            if group is None:
+                self.sheet.drop_group(group_id)
+            else:
+                self.sheet.put_group(model.group_cells(group), order[group_id])
+        self.sheet.patch([model.cell(root) for root in cells if model.front(root) is not None])
+        if groups:
+            self._draw_empty()
 
     def _draw_progress(self, version: Version) -> None:
         model = self._session.model

@@ -119,7 +119,7 @@ def side_name(side_px: int) -> str:
 
 
 def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
-    """The values that components/parts/cell.js shows, as it names them."""
+    """The values that components/parts/index.js shows, as it names them."""
     job = version.job
     asked = (job.requested_width, job.requested_height)
     rendered = words.size(job.width, job.height)

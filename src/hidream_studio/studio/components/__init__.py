@@ -34,7 +34,8 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
         self.run_method("reset", groups, more)
 
     def patch(self, cells: list[dict[str, Any]]) -> None:
-        self.run_method("patch", cells)
+        if cells:
+            self.run_method("patch", cells)
 
     def progress(self, changes: list[dict[str, Any]]) -> None:
         """Values of the cells' fronts, by `key`: cheap enough for many a second."""

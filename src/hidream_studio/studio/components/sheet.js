@@ -1,5 +1,5 @@
 // The sheet: groups of cells. Python sends the whole once, then only cells that changed; one cell is one component.
-import { Cell } from "studio-parts";
+import Cell from "studio-parts";
 
 export default {
   components: { Cell },
