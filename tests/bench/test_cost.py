@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from measured_run import plan, sample, setting
 
@@ -37,8 +39,9 @@ def test_without_a_known_shape_nothing_is_predicted():
     assert fitted(run, samples, None) is None
 
 
-def test_the_shape_comes_from_the_models_folder_else_from_its_profile(golden_checkpoint):
+def test_the_shape_is_the_servers_word_else_from_the_models_folder_else_by_its_profile(golden_checkpoint):
     golden = shape_of({"model": str(golden_checkpoint), "profile": "hidream-o1-image"})
     assert golden is not None and golden.hidden == 64
     assert shape_of({"model": "HiDream-ai/HiDream-O1-Image", "profile": "hidream-o1-image"}) == SHAPE_8B
     assert shape_of({"models": ["flux"]}) is None
+    assert shape_of({"shape": asdict(SHAPE_8B), "profile": "o1-tiny"}) == SHAPE_8B

@@ -39,7 +39,13 @@ class Predicted:
 
 
 def shape_of(server: Mapping[str, Any]) -> ModelShape | None:
-    """The shape of the server's model: from its folder where that is on this machine, else by its profile."""
+    """The shape of the server's model: as it tells, from its folder on this machine, else by its profile."""
+    told = server.get("shape")
+    if isinstance(told, Mapping):
+        try:
+            return ModelShape(**told)
+        except TypeError:
+            return None  # a newer server counts otherwise
     profile, model = str(server.get("profile", "")), str(server.get("model", ""))
     folders = [Path(model)] if model else []
     if profile == "o1-tiny":
