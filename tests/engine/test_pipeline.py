@@ -228,6 +228,12 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
         Pipeline.load(str(tmp_path), device="cpu")
 
 
+def test_a_warmed_up_pipeline_draws_the_same(golden_checkpoint: Path, pipeline: Pipeline) -> None:
+    warm = Pipeline.load(str(golden_checkpoint), device="cpu")
+    warm.warm_up()
+    assert np.array_equal(draw(warm, JOB), draw(pipeline, JOB))
+
+
 def test_loading_tells_its_phases(golden_checkpoint: Path) -> None:
     phases: list[tuple[str, float | None]] = []
     Pipeline.load(str(golden_checkpoint), device="cpu", on_phase=lambda *phase: phases.append(phase))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
 from hidream_studio.errors import DeviceError, OutOfMemoryError
-from hidream_studio.settings import Precision
+
+if TYPE_CHECKING:
+    from hidream_studio.settings import Precision
 
 GIB = 2**30
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp32": torch.float32}

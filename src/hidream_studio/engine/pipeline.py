@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,10 @@ from hidream_studio.engine.devices import DTYPES, check_memory, memory_errors_na
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import TextCache, TokenIds
 from hidream_studio.errors import RequestError
-from hidream_studio.job.job import Job
+from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
+from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.sizes import MIN_SIDE_PX
 from hidream_studio.model.checkpoint import open_checkpoint
 from hidream_studio.model.compiled import can_compile, compile_blocks
 from hidream_studio.model.config import PATCH_PX
@@ -28,7 +31,9 @@ from hidream_studio.model.weights import load_model, model_bytes
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
 from hidream_studio.sampler.noise import initial_noise
 from hidream_studio.sampler.schedules import Schedule, make_schedule
-from hidream_studio.settings import Precision
+
+if TYPE_CHECKING:
+    from hidream_studio.settings import Precision
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 OnPhase = Callable[[str, float | None], None]  # what is being done, and its share that is done (0 to 1) where known
@@ -135,6 +140,15 @@ class Pipeline:
             model, tokenizer, used_profile, precision=used_precision, model_name=checkpoint.name,
             fingerprint=checkpoint.fingerprint, compiled=compiled,
         )  # fmt: skip
+
+    def warm_up(self) -> None:
+        """One small step without guidance and one with, so that no user waits for kernels to be chosen or compiled."""
+        for guidance_scale in (1.0, 2.0):
+            request = GenerationRequest(
+                prompt="warm-up", seed=0, steps=1, guidance_scale=guidance_scale, recipe="full",
+                width=MIN_SIDE_PX, height=MIN_SIDE_PX, snap_resolution=False,
+            )  # fmt: skip
+            list(self.render(pin(request, self.profile).job))
 
     def check_prompt(self, job: Job) -> None:
         """Refuse prompts that would break the sequence, before any work.
