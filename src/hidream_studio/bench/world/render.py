@@ -1,0 +1,134 @@
+"""Scene values in, pixels out, in NumPy: the definition that the GPU renderer of the training must agree with."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hidream_studio.bench.world.glyphs import (
+    ADVANCE, CELL_COLUMNS, CELL_LEFT, CELL_ROWS, CELL_TOP, HALF_STROKE, LETTER_HEIGHT, SAMPLES, glyph_tables, text_width,
+)  # fmt: skip
+from hidream_studio.bench.world.scenes import (
+    BACKGROUND_VALUES, BOARD_CORNER, BOARD_PAD_X, BOARD_PAD_Y, MAX_THINGS, THING_VALUES, Scene, pack,
+)  # fmt: skip
+from hidream_studio.bench.world.shapes import TABLE_REACH, TABLE_SIDE, shape_tables
+
+Floats = npt.NDArray[np.float32]
+
+EDGE_PX = 2.5  # an edge fades over so many pixels
+CHECKS = 8  # checks, and stripes, along the shorter side
+STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the share in the thing's own colour
+DOT_PITCH, DOT_RADIUS = 0.5, 0.145  # of a dotted thing, in radii
+
+
+def coverage(distance_px: Floats) -> Floats:
+    """How much of a pixel lies inside, 0 to 1, from its signed distance in px: a smooth step EDGE_PX wide."""
+    share = np.clip(0.5 - distance_px / EDGE_PX, 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def sample(table: Floats, column: Floats, row: Floats) -> Floats:
+    """A table at fractional columns and rows, bilinear, clamped at its border."""
+    rows, columns = table.shape
+    column, row = np.clip(column, 0, columns - 1.001), np.clip(row, 0, rows - 1.001)
+    left, top = column.astype(int), row.astype(int)
+    u, v = column - left, row - top
+    upper = table[top, left] * (1 - u) + table[top, left + 1] * u
+    lower = table[top + 1, left] * (1 - u) + table[top + 1, left + 1] * u
+    found: Floats = upper * (1 - v) + lower * v
+    return found
+
+
+def shape_table_distance(shape: int, x: Floats, y: Floats) -> Floats:
+    """Signed distance to the shape of that number and radius 1, from the table."""
+    scale = (TABLE_SIDE - 1) / (2 * TABLE_REACH)
+    return sample(shape_tables()[shape], (x + TABLE_REACH) * scale, (y + TABLE_REACH) * scale)
+
+
+def text_distance(x: Floats, y: Floats, characters: list[int]) -> Floats:
+    """Signed distance in grid units to a line of characters centred on the origin."""
+    x = x + text_width(len(characters)) / 2 - HALF_STROKE
+    y = y + LETTER_HEIGHT / 2 - HALF_STROKE
+    which = np.clip(np.floor((x + 1) / ADVANCE), 0, len(characters) - 1).astype(int)
+    column = (x - which * ADVANCE - CELL_LEFT) * SAMPLES
+    row = (y - CELL_TOP) * SAMPLES
+    # one tall table of all letters: a letter is chosen by an offset in rows
+    tables = glyph_tables().reshape(-1, CELL_COLUMNS)
+    start = np.array(characters)[which] * CELL_ROWS
+    return sample(tables, np.clip(column, 0, CELL_COLUMNS - 1.001), np.clip(row, 0, CELL_ROWS - 1.001) + start)
+
+
+def render(scene: Scene, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """The picture of a scene, (height, width, 3), as the training shows it."""
+    pixels = render_values(pack(scene), width, height)
+    levels: npt.NDArray[np.uint8] = np.round((pixels + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def render_values(values: Floats, width: int, height: int) -> Floats:  # (height, width, 3) in [-1, 1]
+    short = min(width, height)
+    column, row = np.meshgrid(np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5)
+    pixels = _background(values, column, row, short, height)
+    for index in range(MAX_THINGS):
+        thing = values[BACKGROUND_VALUES + index * THING_VALUES :][:THING_VALUES]
+        if thing[0] >= 0:
+            pixels = _draw_thing(pixels, thing, column / short, row / short, width, height)
+    sign = values[BACKGROUND_VALUES + MAX_THINGS * THING_VALUES :]
+    if sign[0] > 0:
+        pixels = _draw_sign(pixels, sign, column / short, row / short, width, height)
+    return pixels
+
+
+def _mix(under: Floats, over: Floats, share: Floats) -> Floats:
+    return under + (over - under) * share[..., None]
+
+
+def _waves(position: Floats, period: float, share: float, px: float) -> Floats:
+    """Coverage of bands of `share` of each `period`, the first centred on 0; `px` pixels are one unit of position."""
+    phase = position / period
+    nearest = np.abs(phase - np.floor(phase + 0.5)) * period
+    return coverage((nearest - share * period / 2) * px)
+
+
+def _background(values: Floats, column: Floats, row: Floats, short: int, height: int) -> Floats:
+    first, second = values[1:4], values[4:7]
+    flat = np.broadcast_to(first, (*row.shape, 3)).astype(np.float32)
+    match int(values[0]):
+        case 1:
+            return _mix(flat, second, row / height)
+        case 2:
+            across, down = (_waves(at / short * CHECKS - 0.5, 2.0, 0.5, short / CHECKS) for at in (column, row))
+            return _mix(flat, second, across + down - 2 * across * down)
+        case 3:
+            return _mix(flat, second, _waves(row / short * CHECKS - 1.5, 2.0, 0.5, short / CHECKS))
+    return flat
+
+
+def _draw_thing(pixels: Floats, thing: Floats, x: Floats, y: Floats, width: int, height: int) -> Floats:
+    short = min(width, height)
+    shape, center_x, center_y, radius, texture = thing[:5]
+    px = radius * short
+    u, v = (x - center_x * width / short) / radius, (y - center_y * height / short) / radius
+    color: Floats = np.broadcast_to(thing[5:8], pixels.shape)
+    if texture == 1:
+        color = _mix(color, thing[8:11], 1 - _waves(v, STRIPE_PERIOD, STRIPE_SHARE, px))
+    elif texture == 2:
+        du, dv = ((at / DOT_PITCH - np.floor(at / DOT_PITCH + 0.5)) * DOT_PITCH for at in (u, v))
+        color = _mix(color, thing[8:11], coverage((np.hypot(du, dv) - DOT_RADIUS) * px))
+    return _mix(pixels, color, coverage(shape_table_distance(int(shape), u, v) * px))
+
+
+def _draw_sign(pixels: Floats, sign: Floats, x: Floats, y: Floats, width: int, height: int) -> Floats:
+    short = min(width, height)
+    count, center_x, center_y, letter_height = int(sign[0]), *sign[1:4]
+    unit = letter_height / LETTER_HEIGHT
+    u, v = (x - center_x * width / short) / unit, (y - center_y * height / short) / unit
+    half_w = text_width(count) / 2 + BOARD_PAD_X - BOARD_CORNER
+    half_h = LETTER_HEIGHT / 2 + BOARD_PAD_Y - BOARD_CORNER
+    out_x, out_y = np.abs(u) - half_w, np.abs(v) - half_h
+    board = (
+        np.hypot(np.maximum(out_x, 0), np.maximum(out_y, 0)) + np.minimum(np.maximum(out_x, out_y), 0) - BOARD_CORNER
+    )
+    pixels = _mix(pixels, sign[4:7], coverage(board * unit * short))
+    letters = text_distance(u, v, [int(index) for index in sign[10 : 10 + count]])
+    return _mix(pixels, sign[7:10], coverage(letters * unit * short))

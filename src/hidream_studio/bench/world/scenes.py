@@ -1,0 +1,324 @@
+"""Scenes: what is in a picture and where, as plain values, and how they are drawn by lot. Knows no pixels, no prompts.
+
+Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
+aspect ratio.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hidream_studio.bench.world.glyphs import CHARACTERS, LETTER_HEIGHT, text_width
+from hidream_studio.bench.world.palette import COLOR_NAMES, CONTRASTS, MIN_CONTRAST, PALETTE, PALETTE_NAMES, ink_for
+from hidream_studio.bench.world.shapes import SHAPES
+
+Texture = Literal["plain", "striped", "dotted"]
+Pattern = Literal["plain", "gradient", "checkerboard", "stripes"]
+Kind = Literal["one", "two", "three", "sign", "sign and thing"]
+Size = Literal["small", "medium", "large"]
+
+TEXTURES: tuple[Texture, ...] = ("plain", "striped", "dotted")
+PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "checkerboard", "stripes")
+KIND_WEIGHTS: dict[Kind, float] = {"one": 0.27, "two": 0.20, "three": 0.13, "sign": 0.22, "sign and thing": 0.18}
+
+PLACES: dict[str, tuple[float, float]] = {
+    "center": (0.5, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.78), "left": (0.22, 0.5), "right": (0.78, 0.5),
+    "top left": (0.21, 0.21), "top right": (0.79, 0.21), "bottom left": (0.21, 0.79), "bottom right": (0.79, 0.79),
+}  # fmt: skip
+RADII: dict[Size, tuple[float, float]] = {"small": (0.10, 0.13), "medium": (0.15, 0.20), "large": (0.24, 0.32)}
+MIN_TEXTURED_RADIUS = 0.125  # below, stripes would be thinner than five pixels in the smallest pictures
+EDGE = 0.03  # what stays free between a thing and the picture's edge
+
+WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW", "SALE", "TEA", "BUS", "WC", "EXIT",
+         "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
+LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
+LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
+# letter heights by the number of characters: alone, above or below a thing, beside one
+SIGN_HEIGHTS: dict[str, tuple[tuple[float, float], ...]] = {
+    "alone": ((0.21, 0.38), (0.19, 0.33), (0.165, 0.265), (0.145, 0.195)),
+    "stacked": ((0.18, 0.26), (0.17, 0.24), (0.155, 0.215), (0.14, 0.175)),
+    "beside": ((0.17, 0.25), (0.16, 0.22), (0.145, 0.19), (0.13, 0.15)),
+}
+BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 2.0, 1.8, 1.3  # in the letters' grid units
+
+
+@dataclass(frozen=True)
+class Background:
+    pattern: Pattern
+    color: str  # a gradient's top
+    second: str  # a gradient's bottom; equals `color` where the pattern is plain
+
+
+@dataclass(frozen=True)
+class Thing:
+    shape: str
+    color: str
+    texture: Texture
+    size: Size
+    radius: float  # of the shorter side
+    x: float  # of the width
+    y: float  # of the height
+    place: str | None = None  # a key of PLACES, where it stands at one
+
+
+@dataclass(frozen=True)
+class Sign:
+    text: str  # as drawn: capitals, digits, marks
+    board: str
+    ink: str
+    letter_height: float  # of the shorter side
+    x: float
+    y: float
+    place: str | None = None
+
+    @property
+    def width(self) -> float:
+        """Of the board, as a share of the shorter side."""
+        return (text_width(len(self.text)) + 2 * BOARD_PAD_X) * self.letter_height / LETTER_HEIGHT
+
+    @property
+    def height(self) -> float:
+        """Of the board, as a share of the shorter side."""
+        return (LETTER_HEIGHT + 2 * BOARD_PAD_Y) * self.letter_height / LETTER_HEIGHT
+
+
+@dataclass(frozen=True)
+class Scene:
+    kind: Kind
+    background: Background
+    things: tuple[Thing, ...]
+    sign: Sign | None
+    layout: str  # "free", "places", "row", "column", or the first item's relation to the second: "above", "left of" …
+
+
+def draw_scene(random: Random, kind: Kind | None = None) -> Scene:
+    """A scene by lot; of `kind`, or of a kind drawn by its weight. Nothing overlaps, everything stands out."""
+    if kind is None:
+        kind = random.choices(tuple(KIND_WEIGHTS), tuple(KIND_WEIGHTS.values()))[0]
+    background = _background(random, signs=kind.startswith("sign"))
+    match kind:
+        case "one":
+            return Scene(kind, background, (_lone_thing(random, background),), None, "free")
+        case "two":
+            things, layout = _pair(random, background)
+            return Scene(kind, background, things, None, layout)
+        case "three":
+            things, layout = _three(random, background)
+            return Scene(kind, background, things, None, layout)
+        case "sign":
+            return Scene(kind, background, (), _lone_sign(random, background), "free")
+        case _:
+            thing, sign, layout = _sign_and_thing(random, background)
+            return Scene(kind, background, (thing,), sign, layout)
+
+
+def _background(random: Random, *, signs: bool) -> Background:
+    color = random.choice(PALETTE_NAMES)
+    pattern = random.choices(PATTERNS, (0.75, 0.11, 0.07, 0.07) if signs else (0.61, 0.14, 0.13, 0.12))[0]
+    second = color if pattern == "plain" else random.choice(sorted(CONTRASTS[color]))
+    return Background(pattern, color, second)
+
+
+def _visible_colors(background: Background, names: tuple[str, ...] = PALETTE_NAMES) -> list[str]:
+    """The colours among `names` that stand out from every colour of the background."""
+    fit = CONTRASTS[background.color] & CONTRASTS[background.second]
+    found = [name for name in names if name in fit]
+    if background.pattern == "gradient":
+        found = [name for name in found if _off_gradient(name, background)] or found
+    return found
+
+
+def _off_gradient(name: str, background: Background) -> bool:
+    """Whether a colour stands out all the way from the gradient's top to its bottom."""
+    top, bottom = np.array(PALETTE[background.color]), np.array(PALETTE[background.second])
+    way = top + np.linspace(0, 1, 7)[:, None] * (bottom - top)
+    return bool(np.linalg.norm(way - PALETTE[name], axis=1).min() >= 0.85 * MIN_CONTRAST)
+
+
+def _thing_color(random: Random, background: Background, *, avoid: tuple[str, ...] = ()) -> str:
+    names = COLOR_NAMES if random.random() < 0.86 else PALETTE_NAMES
+    fit = _visible_colors(background, names) or _visible_colors(background)
+    if random.random() < 0.9:
+        fit = [name for name in fit if name not in avoid] or fit
+    return random.choice(fit)
+
+
+def _thing(
+    random: Random, background: Background, size: Size, largest: float, where: tuple[float, float], *, spread: float,
+    place: str | None = None, avoid: tuple[Thing, ...] = (),
+) -> Thing:  # fmt: skip
+    low, high = RADII[size]
+    radius = random.uniform(min(low, largest * 0.9), min(high, largest))
+    x, y = (min(max(value + random.uniform(-spread, spread), radius + EDGE), 1 - radius - EDGE) for value in where)
+    textured = radius >= MIN_TEXTURED_RADIUS and random.random() < 0.36
+    return Thing(
+        shape=random.choice(SHAPES),
+        color=_thing_color(random, background, avoid=tuple(thing.color for thing in avoid)),
+        texture=random.choice(TEXTURES[1:]) if textured else "plain",
+        size=size, radius=radius, x=x, y=y, place=place,
+    )  # fmt: skip
+
+
+def _lone_thing(random: Random, background: Background) -> Thing:
+    size: Size = random.choices(("small", "medium", "large"), (0.3, 0.3, 0.4))[0]
+    if random.random() < 0.3:
+        where = (random.random(), random.random())
+        return _thing(random, background, size, 0.32, where, spread=0.0)
+    place = "center" if random.random() < 0.5 else random.choice(tuple(PLACES))
+    return _thing(
+        random, background, size, 0.32 if place == "center" else 0.27, PLACES[place], spread=0.02, place=place
+    )
+
+
+def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], str]:
+    if random.random() < 0.25:
+        first, second = random.sample(tuple(PLACES)[1:], 2)
+        if _far(first, second):
+            one = _thing(random, background, _small_or_medium(random), 0.17, PLACES[first], spread=0.02, place=first)
+            two = _thing(
+                random,
+                background,
+                _small_or_medium(random),
+                0.17,
+                PLACES[second],
+                spread=0.02,
+                place=second,
+                avoid=(one,),
+            )
+            return (one, two), "places"
+    relation = random.choice(("left of", "right of", "above", "below"))
+    sizes: list[Size] = random.choice((["small", "large"], ["large", "small"], ["large", "medium"], ["medium"] * 2,
+                                       ["small"] * 2, ["small", "medium"], ["medium", "large"]))  # fmt: skip
+    low, high = random.uniform(0.25, 0.29), random.uniform(0.71, 0.75)
+    across = random.uniform(0.4, 0.6)
+    first_at, second_at = (low, high) if relation in ("left of", "above") else (high, low)
+    level = relation in ("left of", "right of")
+    ends = [(at, across) if level else (across, at) for at in (first_at, second_at)]
+    one = _thing(random, background, sizes[0], 0.235, ends[0], spread=0.01)
+    two = _thing(random, background, sizes[1], 0.235, ends[1], spread=0.01, avoid=(one,))
+    return (one, two), relation
+
+
+def _far(first: str, second: str) -> bool:
+    (ax, ay), (bx, by) = PLACES[first], PLACES[second]
+    return abs(ax - bx) + abs(ay - by) > 0.5
+
+
+def _small_or_medium(random: Random) -> Size:
+    return "small" if random.random() < 0.5 else "medium"
+
+
+def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], str]:
+    layout = random.choices(("row", "column", "places"), (0.4, 0.3, 0.3))[0]
+    if layout == "places":
+        names = random.sample(("top left", "top right", "bottom left", "bottom right", "center"), 3)
+        spots = [PLACES[name] for name in names]
+    else:
+        names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
+        across = random.uniform(0.4, 0.6)
+        spots = [(at, across) if layout == "row" else (across, at) for at in (0.2, 0.5, 0.8)]
+    things: tuple[Thing, ...] = ()
+    for name, spot in zip(names, spots, strict=True):
+        size = _small_or_medium(random)
+        largest = 0.115 if size == "small" else 0.14
+        thing = _thing(random, background, size, largest, spot, spread=0.012, place=name, avoid=things)
+        things = (*things, replace(thing, texture="plain") if random.random() < 0.5 else thing)
+    return things, layout
+
+
+def _sign_text(random: Random) -> str:
+    if random.random() < 0.15:
+        return random.choice(WORDS)
+    count = random.choices((1, 2, 3, 4), LENGTH_WEIGHTS)[0]
+    kind = random.random()
+    if kind < 0.6:
+        return "".join(random.choice(LETTERS) for _ in range(count))
+    if kind < 0.72:
+        return "".join(random.choice(DIGITS) for _ in range(count))
+    if kind < 0.95:
+        return "".join(random.choice(LETTERS + DIGITS) for _ in range(count))
+    return "".join(random.choice(LETTERS) for _ in range(count - 1)) + random.choice(MARKS)
+
+
+def _sign(
+    random: Random, background: Background, fit: str, *, board: str | None = None, avoid: str | None = None,
+    size: tuple[float, float] = (0.0, 1.0),
+) -> Sign:  # fmt: skip
+    text = _sign_text(random)
+    low, high = SIGN_HEIGHTS[fit][len(text) - 1]
+    visible = [name for name in _visible_colors(background) if name != avoid]
+    if board is None:
+        board = "white" if "white" in visible and random.random() < 0.35 else random.choice(visible)
+    ink = ink_for(board)
+    if random.random() < 0.3:
+        ink = random.choice(
+            [name for name in COLOR_NAMES if name in CONTRASTS[board] and _legible(name, board)] or [ink]
+        )
+    height = low + (high - low) * random.uniform(*size)
+    return Sign(text, board, ink, height, 0.5, 0.5)
+
+
+def _legible(ink: str, board: str) -> bool:
+    red, green, blue = np.subtract(PALETTE[ink], PALETTE[board])
+    return abs(0.299 * red + 0.587 * green + 0.114 * blue) > 55
+
+
+def _lone_sign(random: Random, background: Background) -> Sign:
+    sign = _sign(random, background, "alone")
+    kind = random.random()
+    if kind < 0.55:
+        return replace(sign, place="center", x=0.5 + random.uniform(-0.01, 0.01), y=0.5 + random.uniform(-0.01, 0.01))
+    half_w, half_h = sign.width / 2 + EDGE, sign.height / 2 + EDGE
+    if kind < 0.75:
+        place = random.choice(("top", "bottom"))
+        y = max(0.25, half_h) if place == "top" else min(0.75, 1 - half_h)
+        return replace(sign, place=place, x=0.5, y=y)
+    return replace(sign, x=random.uniform(half_w, 1 - half_w), y=random.uniform(half_h, 1 - half_h))
+
+
+def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign, str]:
+    """A thing whose relation to a sign is the layout: "above" says that the thing is above the sign."""
+    relation = random.choices(("above", "below", "left of", "right of"), (0.34, 0.26, 0.2, 0.2))[0]
+    size = _small_or_medium(random)
+    if relation in ("above", "below"):
+        thing_y, sign_y = (0.26, 0.69) if relation == "above" else (0.76, 0.31)
+        thing = _thing(random, background, size, 0.185, (0.5, thing_y), spread=0.01)
+        sign = _sign(random, background, "stacked", avoid=thing.color)
+        return thing, replace(sign, y=sign_y + random.uniform(-0.01, 0.01)), relation
+    thing_x, sign_x = (0.19, 0.67) if relation == "left of" else (0.81, 0.33)
+    thing = _thing(random, background, size, 0.15, (thing_x, 0.5), spread=0.01)
+    sign = _sign(random, background, "beside", avoid=thing.color)
+    return thing, replace(sign, x=sign_x, y=thing.y), relation
+
+
+MAX_THINGS, MAX_CHARACTERS = 3, 4
+# background: pattern, two colours; each thing: shape (-1: none), x, y, radius, texture, colour, its second colour;
+# sign: number of characters (0: none), x, y, letter height, board, ink, characters
+BACKGROUND_VALUES, THING_VALUES, SIGN_VALUES = 7, 11, 10 + MAX_CHARACTERS
+SCENE_VALUES = BACKGROUND_VALUES + MAX_THINGS * THING_VALUES + SIGN_VALUES
+
+_LEVELS: dict[str, tuple[float, ...]] = {
+    name: tuple(level / 127.5 - 1 for level in levels) for name, levels in PALETTE.items()
+}
+
+
+def pack(scene: Scene) -> npt.NDArray[np.float32]:
+    """A scene as the flat row of numbers that the renderers draw from, (SCENE_VALUES,); colours in [-1, 1]."""
+    back = scene.background
+    row: list[float] = [PATTERNS.index(back.pattern), *_LEVELS[back.color], *_LEVELS[back.second]]
+    for thing in scene.things:
+        row += [SHAPES.index(thing.shape), thing.x, thing.y, thing.radius, TEXTURES.index(thing.texture)]
+        row += [*_LEVELS[thing.color], *_LEVELS[ink_for(thing.color)]]
+    row += [-1.0, 0.5, 0.5, 0.1, *[0.0] * (THING_VALUES - 4)] * (MAX_THINGS - len(scene.things))
+    sign = scene.sign
+    if sign is None:
+        row += [0.0, 0.5, 0.5, 0.1, *[0.0] * (SIGN_VALUES - 4)]
+    else:
+        row += [len(sign.text), sign.x, sign.y, sign.letter_height, *_LEVELS[sign.board], *_LEVELS[sign.ink]]
+        row += [CHARACTERS.index(character) for character in sign.text] + [0.0] * (MAX_CHARACTERS - len(sign.text))
+    return np.array(row, dtype=np.float32)

@@ -1,0 +1,185 @@
+"""`python3 -m training`: the whole model in one command, on one GPU. Wires the parts, keeps time, writes log and files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    begin = time.monotonic()
+    options = _options(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - begin:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    from training.pool import SceneStream
+    from training.tokenizer import build_tokenizer, vocabulary_size
+
+    tokenizer = build_tokenizer()
+    stream = SceneStream(tokenizer, options.seed, options.processes)  # starts to draw while torch is imported
+    try:
+        return _train(options, tokenizer, vocabulary_size(tokenizer), stream, begin, say)
+    finally:
+        stream.close()
+
+
+def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: ignore[no-untyped-def]
+    import torch
+
+    from hidream_studio.model.transformer import O1Transformer
+    from training.export import export, save_frame
+    from training.loop import Trainer
+    from training.pool import ScenePool
+    from training.recipe import SIZES, TINY, Recipe
+    from training.render import Tables, render_patches
+    from training.tokenizer import encode
+    from training.trainee import start_weights
+
+    torch.manual_seed(options.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    recipe = TINY if options.tiny else Recipe()
+    sizes = ((8, 8), (10, 12), (9, 8)) if options.tiny else SIZES
+    say(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else 'the CPU'}")
+    pool = ScenePool(recipe.pool_scenes, device)
+    while pool.scenes_seen < recipe.pool_scenes:
+        pool.add(stream.take())
+    say(f"{pool.scenes_seen:,} scenes drawn")
+    config = recipe.config(vocabulary)
+    model = O1Transformer(config).to(device)
+    sample = render_patches(pool.values[: 24 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
+    start_weights(model, sample, options.seed)
+    say(
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters start from the PCA of {len(sample):,} patches"
+    )
+    del sample
+    save_frame(config, tokenizer, options.out)
+    unconditional = encode(tokenizer, [" "])[0]
+    trainer = _ready(Trainer, model, recipe, pool, unconditional, sizes, options, say)
+    if options.profile:
+        _profile(trainer, sizes, say)
+    seconds = max(options.minutes * 60 - (time.monotonic() - begin) - options.reserve_s, 5.0)
+    say(f"{seconds:.0f} s of training follow")
+    _follow(trainer, stream, sizes, seconds, options, say)
+    export(model, trainer.average.weights, options.out)
+    say(f"exported to {options.out}")
+    return 0
+
+
+def _ready(kind, model, recipe, pool, unconditional, sizes, options, say):  # type: ignore[no-untyped-def]
+    """A trainer that runs: compiled and captured where that works, plainer where it does not."""
+    import traceback
+
+    import torch
+
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    plans = [(True, True), (True, False), (False, False)] if model.device.type == "cuda" else [(options.compile, False)]
+    for compiled, graphs in plans:
+        for parameter, value in zip(model.parameters(), start, strict=True):
+            parameter.data.copy_(value)
+            parameter.grad = None
+        trainer = kind(model, recipe, pool, unconditional, compiled=compiled, graphs=graphs)
+        try:
+            trainer.warm_up(_compile_order(sizes), say)
+        except Exception:  # a plainer way remains, or the last one's own error is raised
+            if (compiled, graphs) == plans[-1]:
+                raise
+            say(f"compiled={compiled}, graphs={graphs} failed:\n{traceback.format_exc()[-3000:]}")
+            torch._dynamo.reset()
+            continue
+        say(f"ready: compiled={compiled}, graphs={graphs}")
+        return trainer
+    raise AssertionError("unreachable")
+
+
+def _profile(trainer, sizes, say):  # type: ignore[no-untyped-def]
+    """How long a micro-step of each size takes, and what the device does in one of the largest."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    def wait() -> None:
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    for work, name, repeats in [
+        *((lambda size=size: trainer.micro_step(size), f"{size[0] * 32}x{size[1] * 32}", 10) for size in sizes),
+        (trainer.optimizer_step, "optimizer", 10),
+    ]:
+        wait()
+        start = time.monotonic()
+        for _ in range(repeats):
+            work()
+        wait()
+        say(f"{name}: {(time.monotonic() - start) / repeats * 1e3:.2f} ms")
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        for _ in range(3):
+            trainer.micro_step(max(sizes, key=lambda size: size[0] * size[1]))
+        trainer.optimizer_step()
+        wait()
+    say(seen.key_averages().table(sort_by="self_device_time_total", row_limit=32, max_name_column_width=70))
+    trainer.optimizer.forget()
+    trainer.loss_sum.zero_()
+
+
+def _compile_order(sizes):  # type: ignore[no-untyped-def]
+    """The largest first, then one that differs from it in every dimension: two compilations serve all sizes."""
+    by_area = sorted(sizes, key=lambda size: (-size[0] * size[1], abs(size[0] - size[1])))
+    oblong = next(size for size in by_area if size[0] != size[1] and not set(size) & set(by_area[0]))
+    return (by_area[0], oblong, *(size for size in by_area[1:] if size != oblong))
+
+
+def _follow(trainer, stream, sizes, seconds, options, say):  # type: ignore[no-untyped-def]
+    """Train, with a line of log every hundred steps and a checkpoint every minute and a half."""
+    from dataclasses import asdict
+
+    from training.export import export
+
+    saved = time.monotonic()
+    with (options.out / "log.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = None
+        progress = None
+        for progress in trainer.train(stream, sizes, seconds, options.seed, report_every=options.report_every):
+            row = asdict(progress)
+            if writer is None:
+                writer = csv.DictWriter(file, row.keys())
+                writer.writeheader()
+            writer.writerow({key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()})
+            file.flush()
+            if progress.step % (options.report_every * 5) == 0 or progress.share >= 1:
+                rate = progress.image_tokens / progress.elapsed_s
+                say(f"{progress.share:4.0%} step {progress.step} loss {progress.loss:.4f} {rate / 1e6:.2f} M tokens/s, "
+                    f"{progress.pictures:,} pictures, {progress.scenes:,} scenes")  # fmt: skip
+            sound = progress.loss < 1e4  # and no NaN
+            if not sound:
+                say(f"the loss is {progress.loss} at step {progress.step}")
+            if sound and time.monotonic() - saved > 90 and progress.share < 0.97:
+                export(trainer.model, trainer.average.weights, options.out)
+                saved = time.monotonic()
+    if progress is not None:
+        facts = {**asdict(progress), "seed": options.seed, "seconds": seconds, "torch": __import__("torch").__version__}
+        (options.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 -m training", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder that the checkpoint and the log go to")
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="all in all, from the start of this command to its end"
+    )
+    parser.add_argument("--reserve-s", type=float, default=6.0, help="kept back for the export")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=12, help="CPU processes that draw scenes")
+    parser.add_argument("--report-every", type=int, default=100, help="steps between lines of the log")
+    parser.add_argument("--profile", action="store_true", help="tell what a step spends its time on, first")
+    parser.add_argument("--tiny", action="store_true", help="a toy model and toy batches: to try the code on a CPU")
+    parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU as well")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""An endless stream of scenes with their captions: CPU processes draw them, the GPU keeps many. Knows no model.
+
+The workers' half imports no torch, so that they start in a moment.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from hidream_studio.bench.world.captions import caption
+from hidream_studio.bench.world.scenes import SCENE_VALUES, Scene, draw_scene, pack
+from training.tokenizer import encode
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+TEXT_TOKENS = 55  # the longest caption; with the tms token 56, a multiple of 8 as attention kernels like it
+SHARD_SCENES = 2048
+QUEUED_SHARDS = 24
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Scenes ready to be trained on."""
+
+    values: npt.NDArray[np.float32]  # (scenes, SCENE_VALUES)
+    ids: npt.NDArray[np.int16]  # (scenes, TEXT_TOKENS), padded with 0
+    lengths: npt.NDArray[np.int16]  # (scenes,)
+
+
+def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES) -> Shard:
+    """`count` scenes by lot, each with one caption; a caption that is too long is asked for in another way."""
+    scenes: list[Scene] = [draw_scene(random) for _ in range(count)]
+    ids = encode(tokenizer, [caption(scene, random).prompt for scene in scenes])
+    for index, scene in enumerate(scenes):
+        while len(ids[index]) > TEXT_TOKENS:
+            ids[index] = encode(tokenizer, [caption(scene, random).prompt])[0]
+    padded = np.zeros((count, TEXT_TOKENS), dtype=np.int16)
+    for index, row in enumerate(ids):
+        padded[index, : len(row)] = row
+    lengths = np.array([len(row) for row in ids], dtype=np.int16)
+    return Shard(np.stack([pack(scene) for scene in scenes]), padded, lengths)
+
+
+def _work(tokenizer_json: str, seed: int, shards: Any) -> None:
+    random = Random(seed)
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    while True:
+        shards.put(draw_shard(random, tokenizer))
+
+
+class SceneStream:
+    """Worker processes that draw shards without end."""
+
+    def __init__(self, tokenizer: Tokenizer, seed: int, processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._shards: Any = context.Queue(QUEUED_SHARDS)
+        text = tokenizer.to_str()
+        self._processes: list[SpawnProcess] = [
+            context.Process(target=_work, args=(text, seed * 1000 + index, self._shards), daemon=True)
+            for index in range(processes)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def take(self, timeout_s: float = 120.0) -> Shard:
+        """The next shard, waiting for it.
+
+        Raises
+        ------
+        queue.Empty
+            when none came in time: the workers have died.
+        """
+        shard: Shard = self._shards.get(timeout=timeout_s)
+        return shard
+
+    def take_ready(self) -> Shard | None:
+        """The next shard, if one is there."""
+        try:
+            ready: Shard = self._shards.get_nowait()
+        except queue.Empty:
+            return None
+        return ready
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        self._shards.cancel_join_thread()
+        self._shards.close()
+
+
+class ScenePool:
+    """The scenes that batches are drawn from, on the device; old ones give way to new ones in turn."""
+
+    def __init__(self, capacity: int, device: device) -> None:
+        import torch
+
+        self.values: Tensor = torch.zeros(capacity, SCENE_VALUES, device=device)
+        self.ids: Tensor = torch.zeros(capacity, TEXT_TOKENS, dtype=torch.int16, device=device)
+        self.lengths: Tensor = torch.ones(capacity, dtype=torch.int16, device=device)
+        self.capacity = capacity
+        self.scenes_seen = 0
+
+    def add(self, shard: Shard) -> None:
+        import torch
+
+        count = len(shard.values)
+        start = self.scenes_seen % self.capacity
+        if start + count > self.capacity:
+            start = 0
+        for store, rows in ((self.values, shard.values), (self.ids, shard.ids), (self.lengths, shard.lengths)):
+            store[start : start + count].copy_(torch.from_numpy(rows))
+        self.scenes_seen += count

@@ -1,0 +1,80 @@
+"""What is trained, on which sizes, and how the rates follow the clock. Plain numbers; knows no tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+from hidream_studio.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    hidden_size: int = 384
+    layers: int = 8
+    mlp_size: int = 1152
+    micro_tokens: int = 20_480  # image tokens of one forward and backward
+    muon_rate: float = 0.02
+    slow_rate: float = 3e-4  # patch embedder, final layer, timestep embedder
+    fast_rate: float = 3e-3  # embeddings, norms, biases
+    warm_up: float = 0.02  # shares of the time
+    decay_from: float = 0.45
+    average_from: float = 0.05
+    average_keep: float = 0.999  # a step
+    growth: tuple[tuple[float, int], ...] = (
+        (0.0, 1),
+        (0.08, 2),
+        (0.55, 3),
+    )  # from this share of the time: forwards a step
+    pool_scenes: int = 131_072
+
+    def config(self, vocabulary: int) -> ModelConfig:
+        return ModelConfig(
+            hidden_size=self.hidden_size, layers=self.layers, heads=self.hidden_size // 64, kv_heads=2, head_dim=64,
+            mlp_size=self.mlp_size, vocab_size=vocabulary, rope_theta=5e6, mrope_section=(12, 10, 10), rms_eps=1e-6,
+            bottleneck=self.hidden_size // 4,
+        )  # fmt: skip
+
+    def rate(self, progress: float) -> float:
+        """The share of the full learning rate at `progress` (0 to 1) of the time."""
+        if progress < self.warm_up:
+            return max(progress / self.warm_up, 0.02)
+        if progress < self.decay_from:
+            return 1.0
+        return max((1 - progress) / (1 - self.decay_from), 0.0)
+
+    def forwards(self, progress: float) -> int:
+        return max(count for start, count in self.growth if max(progress, 0.0) >= start)
+
+
+TINY = Recipe(hidden_size=128, layers=2, mlp_size=256, micro_tokens=512, pool_scenes=2048)  # for tests on a CPU
+
+# (columns, rows) of patches; the profile's fixed sizes and what lies between a draft and them
+NATIVE = ((16, 16), (18, 14), (14, 18), (20, 11), (11, 20), (19, 13), (13, 19), (24, 10), (10, 24))
+SMALLER = (
+    (8, 8),
+    (12, 12),
+    (10, 10),
+    (12, 8),
+    (8, 12),
+    (10, 8),
+    (8, 10),
+    (14, 8),
+    (8, 14),
+    (14, 10),
+    (10, 14),
+    (14, 14),
+)
+WEIGHTS = {(8, 8): 5.0, (12, 12): 4.0, (16, 16): 7.0, (14, 14): 1.5}  # the others: 1
+SIZES = SMALLER + NATIVE
+
+
+def draw_size(random: Random, sizes: tuple[tuple[int, int], ...] = SIZES) -> tuple[int, int]:
+    """Columns and rows of patches of the next batch."""
+    return random.choices(sizes, [WEIGHTS.get(size, 1.0) for size in sizes])[0]
+
+
+def pictures(size: tuple[int, int], micro_tokens: int) -> int:
+    """How many pictures of that size make one forward: about `micro_tokens`, a multiple of 8."""
+    return max(8, math.floor(micro_tokens / (size[0] * size[1]) / 8 + 0.5) * 8)
