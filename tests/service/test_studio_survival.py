@@ -22,8 +22,6 @@ from hidream_studio.scheduler.watchdog import Patience
 QUICK_BACKOFF = Patience(backoff_s=(0.05, 0.05, 0.05))
 SERVER = Path(__file__).parent / "studio_process.py"
 
-pytestmark = pytest.mark.slow  # each starts workers
-
 OpenStudio = Callable[..., LiveStudio]
 
 
