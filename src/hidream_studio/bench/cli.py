@@ -293,6 +293,8 @@ class _Bar:
         self._bar: tqdm[Any] | None = None
 
     def start(self, expected_s: float) -> None:
+        if expected_s <= 0:
+            return  # everything was measured before
         bar_format = "{desc} {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} to go"
         quiet = None if sys.stderr.isatty() else 10.0
         self._bar = tqdm(

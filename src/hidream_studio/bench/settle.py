@@ -40,7 +40,7 @@ def settle(wishes: Wishes, server: ImageServer, identity: dict[str, Any]) -> Set
     notes += _pair_with_references(table, wishes, official, variants)
     settings = table.settings()
     notes += _noise_notes(settings, wishes)
-    notes += sorted({note for setting in settings for note in setting.resolved.notes if note.startswith("size ")})
+    notes += _warnings(settings)
     known = {key: identity[key] for key in IDENTITY_KEYS if key in identity}
     return Settled(Plan(replace(wishes, variants=tuple(variants), sizes=tuple(sizes)), settings, known), tuple(notes))
 
@@ -139,6 +139,17 @@ def _reference_request(
         best = max(variants, key=lambda v: (v.steps, v.guidance_scale))
         return best, choice.size or largest, wishes.fixed.snap_resolution
     return Variant(OFFICIAL, official.steps, official.guidance_scale), choice.size or setting.asked, True
+
+
+def _warnings(settings: tuple[Setting, ...]) -> list[str]:
+    """The server's warnings about sizes that it draws all the same, one line for each reason."""
+    sizes_by_reason: dict[str, list[str]] = {}
+    for setting in settings:
+        for note in setting.resolved.notes:
+            size, colon, reason = note.removeprefix("size ").partition(": ")
+            if note.startswith("size ") and colon and size not in sizes_by_reason.setdefault(reason, []):
+                sizes_by_reason[reason].append(size)
+    return [f"{', '.join(sizes)}: {reason}" for reason, sizes in sizes_by_reason.items()]
 
 
 def _noise_notes(settings: tuple[Setting, ...], wishes: Wishes) -> list[str]:

@@ -188,8 +188,9 @@ def seconds(value: float | None) -> str:
     """Three digits that mean something."""
     if value is None:
         return DASH
-    decimals = 1 if value >= 100 else 2 if value >= 1 else 3 if value >= 0.1 or value == 0 else 4
-    return f"{value:.{decimals}f}"
+    size = abs(value)
+    decimals = 1 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.1 or size == 0 else 4
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def times(value: float | None) -> str:
