@@ -351,3 +351,20 @@ def test_health_says_what_draws(live: LiveStudio):
     assert health.fingerprint
     assert health.numeric_path
     assert any(event.type == "worker" and event.data["phase"] == "ready" for event in live.events)
+
+
+def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_nothing_half_written(
+    live: LiveStudio, monkeypatch: pytest.MonkeyPatch
+):
+    live.call(live.studio.pause)
+    view = live.submit()
+    before = sorted((live.settings.data / "images").rglob("*"))
+    monkeypatch.setattr("hidream_studio.library.library.RESERVE_BYTES", 2**60)  # more than any disk has
+    live.call(live.studio.resume)
+    end = live.wait(view.id)
+    assert end.state == "failed"
+    assert end.error is not None
+    assert end.error.code == "storage_full"
+    assert sorted((live.settings.data / "images").rglob("*")) == before
+    monkeypatch.undo()
+    assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"

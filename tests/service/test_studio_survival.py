@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -73,7 +74,9 @@ def test_a_passed_render_is_not_at_fault_when_the_worker_dies_of_a_draft(open_st
     assert [live.library.job(view.id).attempts for view in (draft, render)] == [2, 1]
 
 
-def test_a_worker_that_hangs_is_noticed_ended_and_replaced(open_studio: OpenStudio):
+def test_a_worker_that_hangs_is_noticed_ended_and_replaced_and_what_was_cancelled_is_not_drawn_again(
+    open_studio: OpenStudio,
+):
     live = open_studio(patience=Patience(step_s=1.0, backoff_s=(0.05, 0.05, 0.05)))
     view = live.submit(width=512, height=512, steps=60)
     live.until_step(view.id, 2)
@@ -81,14 +84,8 @@ def test_a_worker_that_hangs_is_noticed_ended_and_replaced(open_studio: OpenStud
     kill_worker(live, signal.SIGSTOP)
     live.until(lambda: not live.studio.health().ready, timeout_s=10.0)
     assert "hung in a step for more than 1 s" in (live.call(live.studio.health).reason or "")
-    assert live.wait(view.id).state == "finished"
-    assert not exists(pid)
-
-
-def test_a_job_cancelled_while_its_worker_hangs_is_not_drawn_again(open_studio: OpenStudio):
-    live = open_studio(patience=Patience(step_s=1.0, backoff_s=(0.05,)))
-    view = live.submit(width=512, height=512, steps=60)
     live.until_step(view.id, 2)
+    assert not exists(pid)
     others = [live.submit(lane="final", seed=seed) for seed in range(3)]
     kill_worker(live, signal.SIGSTOP)
     assert live.run(live.studio.cancel(view.id)).state == "running"
@@ -130,6 +127,17 @@ def test_a_folder_that_is_no_checkpoint_is_refused_once_with_the_reason(open_stu
     assert live.run(live.studio.cancel(view.id)).state == "cancelled"
 
 
+async def wait_and_stop(live: LiveStudio, job_id: str) -> None:
+    """Who waits when the server stops is told, and who comes then is sent away."""
+    waiting = asyncio.create_task(live.studio.wait(job_id))
+    await asyncio.sleep(0)
+    await live.studio.stop()
+    with pytest.raises(WorkerError, match="stays in the queue"):
+        await waiting
+    with pytest.raises(WorkerError, match="the server is stopping"):
+        await live.studio.submit(asked())
+
+
 def test_stopping_puts_back_what_runs_and_the_next_server_draws_it_once(open_studio: OpenStudio):
     live = open_studio()
     views = [live.submit(width=512, height=512, steps=60, seed=seed) for seed in range(3)]
@@ -137,33 +145,15 @@ def test_stopping_puts_back_what_runs_and_the_next_server_draws_it_once(open_stu
     live.call(lambda: live.studio.pause("draft"))
     pid = live.worker_pid
     started_s = time.monotonic()
-    live.close()
+    live.run(wait_and_stop(live, views[0].id))
     assert time.monotonic() - started_s < 5.0
+    live.close()
     assert not exists(pid)
     again = open_studio()
     assert again.library.job(views[0].id).attempts == 0
     assert again.call(lambda: again.studio.queue_summary().paused) == ("draft",)
     assert {again.wait(view.id).state for view in views} == {"finished"}
     assert [again.library.job(view.id).attempts for view in views] == [1, 1, 1]
-
-
-def test_who_waits_when_the_server_stops_is_told(open_studio: OpenStudio):
-    live = open_studio()
-    view = live.submit(width=512, height=512, steps=100)
-    live.until_step(view.id, 2)
-
-    async def wait_and_stop() -> None:
-        import asyncio
-
-        waiting = asyncio.create_task(live.studio.wait(view.id))
-        await asyncio.sleep(0)
-        await live.studio.stop()
-        with pytest.raises(WorkerError, match="stays in the queue"):
-            await waiting
-        with pytest.raises(WorkerError, match="the server is stopping"):
-            await live.studio.submit(asked())
-
-    live.run(wait_and_stop())
 
 
 def start_server(data: Path, checkpoint: Path, *, count: int, steps: int) -> tuple[subprocess.Popen[str], list[str]]:
@@ -212,21 +202,18 @@ def test_after_kill_9_of_the_server_all_jobs_are_drawn_once_and_nothing_outlives
         assert np.array_equal(*files)
 
 
-def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(
-    open_studio: OpenStudio, tmp_path: Path, golden_checkpoint: Path
-):
-    server, job_ids = start_server(tmp_path / "data", golden_checkpoint, count=1, steps=100)
-    until_running(server, 2)
-    kill_server(server)
-    server, _ = start_server(tmp_path / "data", golden_checkpoint, count=0, steps=1)
-    until_running(server, 2)
-    kill_server(server)
+def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(open_studio: OpenStudio):
     live = open_studio()
-    end = live.wait(job_ids[0])
+    live.call(live.studio.pause)
+    view = live.submit()
+    for _ in range(2):  # as the library is left by a server that is killed in the middle of it
+        live.library.begin_attempt(view.id)
+    live.close()
+    again = open_studio()
+    end = again.wait(view.id)
     assert end.state == "failed"
     assert end.error is not None
-    assert "not tried again" in end.error.message
-    assert live.draw().state == "finished"
+    assert "died twice while drawing it, so it is not tried again" in end.error.message
 
 
 def test_jobs_of_another_model_are_not_drawn_by_this_one_unless_asked_again(open_studio: OpenStudio):
@@ -242,20 +229,3 @@ def test_jobs_of_another_model_are_not_drawn_by_this_one_unless_asked_again(open
     assert "asked of o1-tiny, but hidream-o1-image is loaded now" in end.error.message
     again = other.wait(other.run(other.studio.retry(view.id)).id)
     assert (again.state, again.job.profile, again.job.seed) == ("finished", "hidream-o1-image", view.job.seed)
-
-
-def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_nothing_half_written(
-    open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch
-):
-    live = open_studio()
-    live.call(live.studio.pause)
-    view = live.submit()
-    monkeypatch.setattr("hidream_studio.library.library.RESERVE_BYTES", 2**60)  # more than any disk has
-    live.call(live.studio.resume)
-    end = live.wait(view.id)
-    assert end.state == "failed"
-    assert end.error is not None
-    assert end.error.code == "storage_full"
-    assert list((live.settings.data / "images").rglob("*.*")) == []
-    monkeypatch.undo()
-    assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"

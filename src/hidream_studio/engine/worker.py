@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from hidream_studio.engine.pipeline import Pipeline, Step
 
 WARM_UP_SIDE_CPU_PX = 256
+GUIDED = 5.0  # any guidance scale above 1
 MIB = 2**20
 STEPS_IN_FLIGHT = 2  # on a GPU: the next step's launches hide behind the step that runs, and a draft waits for no more
 
@@ -106,14 +107,16 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """One step: kernels are chosen and compiled here rather than under the first user's eyes."""
-    request = GenerationRequest(prompt="warm-up", seed=0, preset="quick", snap_resolution=False)
+    """A step without and, on a GPU, one with guidance: each is compiled here, not under the first user's eyes."""
+    request = GenerationRequest(prompt="warm-up", seed=0, preset="quick", snap_resolution=False, guidance_scale=1.0)
+    requests = [request, request.model_copy(update={"guidance_scale": GUIDED})]
     if torch.device(pipeline.device).type == "cpu":  # nothing to compile; a large step would only take long
         side_px = WARM_UP_SIDE_CPU_PX
-        request = request.model_copy(update={"width": side_px, "height": side_px})
-    render = pipeline.render(pin(request, pipeline.profile).job)
-    next(render)
-    render.close()
+        requests = [request.model_copy(update={"width": side_px, "height": side_px})]
+    for request in requests:
+        render = pipeline.render(pin(request, pipeline.profile).job)
+        next(render)
+        render.close()
 
 
 @dataclass

@@ -90,8 +90,6 @@ class Foreman:
         self._queue_event: asyncio.TimerHandle | None = None
         self._stopping = False
 
-    # What it is asked.
-
     @property
     def worker(self) -> WorkerState:
         return self._supervisor.state
@@ -206,8 +204,6 @@ class Foreman:
         """Every unended job's place now."""
         return Lineup(self.queue, self.active)
 
-    # What the worker says.
-
     def _hear(self, message: FromWorker) -> None:
         if isinstance(message, (Phase, Ready, LoadFailed, Broken)):
             return  # of the worker itself: the supervisor's
@@ -315,8 +311,6 @@ class Foreman:
         for active in back:
             self._events.publish("queued", job_to_dict(lineup.view(active)))
         self._queue_changed()
-
-    # How it acts.
 
     def _dispatch(self) -> None:
         """Give the worker what it should hold now."""
