@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pipeline import Pipeline, Rendered, Step
 from hidream_studio.engine.text_cache import TextCache
 from hidream_studio.errors import CheckpointError, DeviceError, PromptError, RequestError
@@ -34,6 +35,7 @@ JOB = Job(
 DRAW_IN_ANOTHER_PROCESS = """
 import json, sys
 import numpy as np
+from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pipeline import Pipeline
 from hidream_studio.job.job import Job
 
@@ -183,13 +185,20 @@ def test_a_prompt_that_breaks_the_sequence_is_refused_before_any_work(
     assert len(draw(pipeline, JOB)) == 256  # and the next request is drawn
 
 
-def test_linked_noise_at_the_buckets_own_size_draws_upstreams_picture(pipeline: Pipeline) -> None:
-    profile = pipeline.profile
-    try:
-        pipeline.profile = profile.model_copy(update={"buckets": ((256, 256),)})
-        assert np.array_equal(draw(pipeline, replace(JOB, noise="linked")), draw(pipeline, JOB))
-    finally:
-        pipeline.profile = profile
+def test_linked_noise_at_the_buckets_own_size_draws_upstreams_picture(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_noise", NoiseAhead(((256, 256),)))
+    assert np.array_equal(draw(pipeline, replace(JOB, noise="linked")), draw(pipeline, JOB))
+
+
+def test_noise_that_was_drawn_ahead_is_the_jobs_own(pipeline: Pipeline) -> None:
+    jobs = [replace(JOB, seed=seed, steps=1) for seed in (11, 12, 13)]
+    expected = [draw(pipeline, job) for job in jobs]
+    for job in jobs:
+        pipeline.prepare(job)
+        pipeline.prepare(job)
+    assert all(np.array_equal(draw(pipeline, job), pixels) for job, pixels in zip(jobs, expected, strict=True))
 
 
 def test_previews_can_be_decoded_in_any_order_and_later(pipeline: Pipeline) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,6 +166,17 @@ def test_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere").endswith("such as HiDream-ai/HiDream-O1-Image")
     (tmp_path / "file").write_text("")
     assert "is a file" in refused(tmp_path / "file")
+
+
+@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    code = "from hidream_studio.model.checkpoint import open_checkpoint; open_checkpoint('nobody/none-such')"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment | {"HF_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    last = found.stderr.strip().splitlines()[-1]
+    assert "CheckpointError: nobody/none-such is no folder here, and could not be read from the hub: " in last
 
 
 def test_the_fingerprint_stays_until_something_changes(checkpoint: Checkpoint, checkpoint_copy: Path) -> None:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from hidream_studio.engine.devices import DTYPES, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import TextCache, TokenIds
 from hidream_studio.errors import RequestError
@@ -22,14 +24,13 @@ from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX
 from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.compiled import can_compile, compile_blocks
+from hidream_studio.model.compiled import can_compile, compile_blocks, keep_compiled_code
 from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
 from hidream_studio.model.weights import load_model, model_bytes
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
-from hidream_studio.sampler.noise import initial_noise
 from hidream_studio.sampler.schedules import Schedule, make_schedule
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Pipeline:
         self._model = model
         self._tokenizer = tokenizer
         self._prefixes = TextCache(self._encode, TEXT_CACHE_BYTES)
+        self._noise = NoiseAhead(profile.buckets)
 
     @classmethod
     def load(
@@ -135,6 +137,7 @@ class Pipeline:
             model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"), fp8=fp8)
         compiled = (where.type == "cuda" and can_compile()) if compile is None else compile
         if compiled:
+            keep_compiled_code(user_cache_path("hidream-studio") / "compiled")
             compile_blocks(model)
         return cls(
             model, tokenizer, used_profile, precision=used_precision, model_name=checkpoint.name,
@@ -159,6 +162,10 @@ class Pipeline:
             naming the field.
         """
         self._token_ids(job)
+
+    def prepare(self, job: Job) -> None:
+        """Tell which job is drawn next, so that its noise is ready then. Changes no pixel, and may be left out."""
+        self._noise.prepare(job)
 
     def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
         """Draw a job, one step at each `next`; the picture is the generator's return value.
@@ -217,8 +224,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
-        noise = initial_noise(job.seed, job.width, job.height, job.noise_scale, job.noise, self.profile.buckets)
-        z = patchify(noise).to(self.device)
+        z = patchify(self._noise.take(job)).to(self.device)
         if init_image is None:
             return z
         return torch.lerp(from_uint8(init_image).to(self.device), z, _strength(job))

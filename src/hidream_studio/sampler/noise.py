@@ -55,6 +55,9 @@ def resample_noise(
     cells = noise.shape[dim]
     if size == cells:
         return noise
+    if cells % size == 0:  # no edge cuts a cell
+        blocks = noise.reshape(*noise.shape[:dim], size, cells // size, *noise.shape[dim + 1 :])
+        return blocks.sum(dim + 1).mul_((size / cells) ** 0.5)
     left = noise.movedim(dim, 0).clone(memory_format=torch.contiguous_format)  # of each old cell, not given away yet
     out = left.new_zeros((size, *left.shape[1:]))
     column = (-1,) + (1,) * (left.ndim - 1)
