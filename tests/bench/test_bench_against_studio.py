@@ -60,10 +60,18 @@ def measured(tmp_path_factory: pytest.TempPathFactory, golden_checkpoint: Path) 
             url, folder / "snapped", "--prompt", "a red circle", "--variant", "s2,2,3", "--size", "512x512",
             "--size", "1024x1024", "--reference", "none",
         )  # fmt: skip
+        openai = bench(
+            url, folder / "openai", "--prompt", "a red circle", "--seed", "42", "--variant", "s8_g3,8,3",
+            "--size", "384x384", "--no-snap-resolution", "--api", "openai", "--reference", "none",
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert openai.returncode == 0, openai.stderr
     assert again.returncode == 0, again.stderr
     results = json.loads((folder / "out" / "results.json").read_text())
-    return {"results": results, "out": folder / "out", "stdout": done.stdout, "again": again.stderr}
+    other = json.loads((folder / "openai" / "results.json").read_text())
+    return {
+        "results": results, "out": folder / "out", "stdout": done.stdout, "again": again.stderr, "openai": other
+    }  # fmt: skip
 
 
 def test_every_setting_is_measured_with_the_servers_own_split(measured):
@@ -98,3 +106,9 @@ def test_the_report_opens_on_its_own(measured):
 
 def test_two_sizes_that_the_server_snaps_to_one_are_measured_once(measured):
     assert "512x512 and 1024x1024 are both rendered as 512x512" in measured["again"]
+
+
+def test_the_same_server_through_its_openai_shape_is_timed_from_outside(measured):
+    (row,) = measured["openai"]["settings"]
+    assert row["server"] is None and row["client"]["median_s"] > 0
+    assert (row["width"], row["height"]) == (384, 384)

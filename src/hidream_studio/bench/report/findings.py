@@ -98,8 +98,9 @@ def _reference_point(row: Row, metric: Metric) -> Point:
 
 def _line_sentences(results: Results) -> list[str]:
     return [
-        f"At {size_text(fit.size)}, guidance {fit.guidance_scale:g}, a step takes {seconds(fit.step_s)} s, and a picture "
-        f"{seconds(fit.base_s)} s beside its steps (line through {len(fit.points)} settings, R² = {fit.r_squared:.5f})."
+        f"At {size_text(fit.size)}, guidance {fit.guidance_scale:g}, a step takes {seconds(fit.step_s)} s, and a "
+        f"picture {seconds(fit.base_s)} s beside its steps (line through {len(fit.points)} settings, "
+        f"R² = {fit.r_squared:.5f})."
         for fit in results.fits
     ]
 
