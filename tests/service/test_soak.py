@@ -9,12 +9,9 @@ import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from served import END_STATES, Served
 
 pytestmark = pytest.mark.soak
 
@@ -29,9 +27,7 @@ JOBS = int(os.environ.get("HIDREAM_STUDIO_SOAK_JOBS", "500"))
 CANCEL_EVERY = 9  # jobs
 KILL_EVERY = 100  # jobs
 IN_FLIGHT = 30
-END_STATES = {"finished", "failed", "cancelled"}
 GROWTH_MIB = 40.0  # of the server, from its first to its last fifth: more than that is a leak
-SMALL = {"width": 256, "height": 256, "snap_resolution": False, "guidance_scale": 1.0}
 
 
 @dataclass
@@ -44,33 +40,30 @@ class Reader:
     resets: int = 0
     stop: bool = False
 
+    last: str = ""  # id of the last event heard
+
     def run(self) -> None:
-        last: str | None = None
         randomness = random.Random(id(self))
         while not self.stop:
-            headers = {} if last is None else {"Last-Event-ID": last}
+            headers = {"Last-Event-ID": self.last} if self.last else {}
             hang_up_s = time.monotonic() + randomness.uniform(0.2, 5.0)
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx.HTTPError):  # also when nothing happens for a second
                 with httpx.stream("GET", f"{self.url}/api/events", headers=headers, timeout=1.0) as answer:
-                    last = self._read(answer, hang_up_s, last)
+                    self._read(answer, hang_up_s)
             self.reconnects += 1
 
-    def _read(self, answer: httpx.Response, hang_up_s: float, last: str | None) -> str | None:
-        seq, data = last, ""
-        try:
-            for line in answer.iter_lines():
-                if line.startswith("id:"):
-                    seq = line[3:].strip()
-                elif line.startswith("data:"):
-                    data = line[5:].strip()
-                elif not line and data:
-                    self._hear(json.loads(data))
-                    last, data = seq, ""
-                if self.stop or time.monotonic() > hang_up_s:
-                    break
-        except httpx.TimeoutException:
-            pass  # nothing happened for a second
-        return last
+    def _read(self, answer: httpx.Response, hang_up_s: float) -> None:
+        seq, data = "", ""
+        for line in answer.iter_lines():
+            if line.startswith("id:"):
+                seq = line[3:].strip()
+            elif line.startswith("data:"):
+                data = line[5:].strip()
+            elif not line and data:
+                self._hear(json.loads(data))
+                self.last, data = seq, ""
+            if self.stop or time.monotonic() > hang_up_s:
+                return
 
     def _hear(self, event: dict[str, Any]) -> None:
         self.resets += bool(event.get("reset"))
@@ -78,73 +71,44 @@ class Reader:
             self.ends.setdefault(event["id"], []).append(event["state"])
 
 
-@contextlib.contextmanager
-def server(data: Path, checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "hidream_studio", "serve", "--port", "0", "--data", str(data)]
-    process = subprocess.Popen(
-        [*command, "--model", str(checkpoint), "--profile", "o1-tiny"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().split()[-1].rstrip("/")
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-
-
-def until_ready(client: httpx.Client) -> dict[str, Any]:
-    end_s = time.monotonic() + 120
-    while (answer := client.get("/health")).status_code != 200:
-        assert time.monotonic() < end_s, answer.text
-        time.sleep(0.1)
-    return dict(answer.json())
-
-
-def worker_of(server_pid: int) -> psutil.Process | None:
-    children = psutil.Process(server_pid).children()
-    return next((child for child in children if "hidream_studio.engine.entry" in child.cmdline()), None)
-
-
 def test_500_jobs_with_cancels_kills_and_reconnects_lose_nothing_and_leave_memory_flat(
     tmp_path: Path, golden_checkpoint: Path
 ):
     randomness = random.Random(1)
-    with server(tmp_path / "data", golden_checkpoint) as (process, url):
-        client = httpx.Client(base_url=url, timeout=30.0)
-        until_ready(client)
-        readers = [Reader(url) for _ in range(3)]
-        threads = [threading.Thread(target=reader.run) for reader in readers]
+    server = Served(tmp_path / "data", golden_checkpoint)
+    readers = [Reader(server.url) for _ in range(3)]
+    threads = [threading.Thread(target=reader.run, daemon=True) for reader in readers]
+    try:
+        client = server.client
+        server.until_ready()
         for thread in threads:
             thread.start()
         started_s = time.monotonic()
-        memory_mib, job_ids, cancelled, kills = [], [], 0, 0
+        memory_mib, job_ids, kills = [], [], 0
         for number in range(JOBS):
-            body = {**SMALL, "prompt": f"picture {number}", "seed": number, "steps": randomness.randint(1, 8),
-                    "lane": randomness.choice(["draft", "final"])}  # fmt: skip
-            answer = client.post("/api/jobs", json=body)
-            assert answer.status_code == 202, answer.text
-            job_ids.append(answer.json()["id"])
+            steps, lane = randomness.randint(1, 8), randomness.choice(["draft", "final"])
+            job_ids.append(server.queue(prompt=f"picture {number}", seed=number, steps=steps, lane=lane))
             if number % CANCEL_EVERY == CANCEL_EVERY - 1:
                 victim = job_ids[-randomness.randint(1, min(5, len(job_ids)))]
                 status = client.delete(f"/api/jobs/{victim}").status_code
                 assert status in (200, 202, 409)
-                cancelled += status != 409
-            if number % KILL_EVERY == KILL_EVERY // 2 and (worker := worker_of(process.pid)) is not None:
-                worker.send_signal(signal.SIGKILL)
+            if number % KILL_EVERY == KILL_EVERY // 2 and (worker := server.worker()) is not None:
+                worker.kill()
                 kills += 1
             while client.get("/health").json()["queue"]["waiting"] > IN_FLIGHT:
                 time.sleep(0.05)
-            memory_mib.append(psutil.Process(process.pid).memory_info().rss / 2**20)
-        states = {job_id: wait_for_end(client, job_id) for job_id in job_ids}
+            memory_mib.append(psutil.Process(server.process.pid).memory_info().rss / 2**20)
+        states = {job_id: server.until_ended(job_id)["state"] for job_id in job_ids}
         took_s = time.monotonic() - started_s
         assert_all_heard(readers, states)
-        for reader in readers:
-            reader.stop = True
-        for thread in threads:
-            thread.join()
         listed = all_images(client)
         health = client.get("/health").json()
+    finally:
+        for reader in readers:
+            reader.stop = True
+        server.end()
+    for thread in threads:
+        thread.join()
     finished = {job_id for job_id, state in states.items() if state == "finished"}
     assert set(listed) == finished
     assert len(listed) == len(finished)
@@ -155,7 +119,7 @@ def test_500_jobs_with_cancels_kills_and_reconnects_lose_nothing_and_leave_memor
         "jobs": JOBS,
         "seconds": round(took_s, 1),
         "finished": len(finished),
-        "cancelled": cancelled,
+        "cancelled": list(states.values()).count("cancelled"),
         "worker_kills": kills,
         "worker_restarts": health["worker_restarts"],
         "reader_reconnects": sum(reader.reconnects for reader in readers),
@@ -166,14 +130,6 @@ def test_500_jobs_with_cancels_kills_and_reconnects_lose_nothing_and_leave_memor
     }
     sys.stdout.write(f"\n{json.dumps(report)}\n")
     assert last_mib - first_mib < GROWTH_MIB
-
-
-def wait_for_end(client: httpx.Client, job_id: str) -> str:
-    end_s = time.monotonic() + 300
-    while (state := client.get(f"/api/jobs/{job_id}").json()["state"]) not in END_STATES:
-        assert time.monotonic() < end_s, f"job {job_id} is still {state}"
-        time.sleep(0.05)
-    return str(state)
 
 
 def assert_all_heard(readers: list[Reader], states: dict[str, str]) -> None:

@@ -180,6 +180,8 @@ class Worker:
 
     def _act(self, message: ToWorker) -> None:
         if isinstance(message, Draw):
+            if self._held:  # there is a step to do it beside
+                self._pipeline.prepare(message.job)
             self._held[message.job_id] = _Held(message, message.order)
         elif isinstance(message, Cancel):
             if self._drop(message.job_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from hidream_studio.engine.messages import FromWorker, ToWorker, WorkerSpec
 
 WORKER_MODULE = "hidream_studio.engine.entry"  # by name: importing it here would bring in torch
+STDERR = 2
 EXIT_AFTER_CLOSE_S = 5.0  # a worker whose pipe closed has this long to leave
 LAST_MESSAGES_S = 2.0  # for reading what a dead worker had still said
 
@@ -29,12 +31,13 @@ class WorkerProcess:
         self._outgoing: queue.SimpleQueue[ToWorker | WorkerSpec | None] = queue.SimpleQueue()
         self._outgoing.put(spec)
         self._connection, theirs = multiprocessing.Pipe()
-        # a process group of its own: Ctrl+C in the terminal is meant for the server
         self._process = subprocess.Popen(
-            [sys.executable, "-m", WORKER_MODULE, str(theirs.fileno())],
+            [sys.executable, "-P", "-m", WORKER_MODULE, str(theirs.fileno())],  # -P: never from the working directory
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},  # but as this one
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
-            process_group=0,
+            stdout=STDERR,  # stdout is for the server's results
+            process_group=0,  # Ctrl+C in the terminal is meant for the server
         )
         theirs.close()
         self._reader = threading.Thread(target=self._read, name="worker-reader", daemon=True)
