@@ -31,7 +31,10 @@ class Series:
 
 
 def chart(series: Sequence[Series], *, x_title: str, y_title: str, zero_x: bool = True, zero_y: bool = True) -> str:
-    """An `<svg>`; axes from zero where that is asked for, which keeps proportions honest."""
+    """An `<svg>`; axes from zero where that is asked for, which keeps proportions honest.
+
+    A series keeps its colour by its place, also where others are empty; those are not in the legend.
+    """
     corners = [(p.x, p.y) for s in series for p in s.points] + [corner for s in series for corner in s.line]
     if not corners:
         return ""
@@ -42,7 +45,7 @@ def chart(series: Sequence[Series], *, x_title: str, y_title: str, zero_x: bool 
     for index, one in enumerate(series):
         parts.append(_series(one, f"s{index % COLOURS}", scale))
     parts += _labels([point for one in series for point in one.points], scale)
-    legend = _legend(series) if len(series) > 1 else ""
+    legend = _legend(series) if sum(bool(one.points) for one in series) > 1 else ""
     label = escape(f"{y_title} against {x_title}")
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
     return f'<div class="chart">{svg}{legend}</div>'
@@ -157,5 +160,6 @@ def _legend(series: Sequence[Series]) -> str:
     items = "".join(
         f'<span class="key"><span class="swatch s{index % COLOURS}"></span>{escape(one.name)}</span>'
         for index, one in enumerate(series)
+        if one.points
     )
     return f'<div class="legend">{items}</div>'

@@ -57,6 +57,7 @@ def html_page(view: View, sheets: list[Sheet], crops: list[CropRow]) -> str:
         "sheets": sheets[:MAX_EMBEDDED_SHEETS],
         "more_sheets": f"{more} more are in sheets/." if more > 0 else "",
         "crops": crops,
+        "many_prompts": len({sheet.prompt_index for sheet in sheets}) > 1,
     }
     return environment.get_template("page.html.j2").render(values)
 
