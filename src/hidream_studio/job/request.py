@@ -25,6 +25,8 @@ Prompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
 Guidance = Annotated[float, Field(ge=0, le=MAX_GUIDANCE, allow_inf_nan=False, strict=True)]
+Shift = Annotated[float, Field(ge=MIN_SHIFT, le=MAX_SHIFT, allow_inf_nan=False, strict=True)]
+NoiseScale = Annotated[float, Field(ge=MIN_NOISE_SCALE, le=MAX_NOISE_SCALE, allow_inf_nan=False, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_ASKED_SIDE_PX, strict=True)]
 
 
@@ -47,8 +49,8 @@ class GenerationRequest(BaseModel):
     preset: PresetId | None = None
     recipe: Recipe | None = None
     sampler: Literal["unipc", "euler"] | None = None  # of the full recipe
-    shift: Annotated[float, Field(ge=MIN_SHIFT, le=MAX_SHIFT, allow_inf_nan=False, strict=True)] | None = None
-    noise_scale: Annotated[float, Field(ge=MIN_NOISE_SCALE, le=MAX_NOISE_SCALE, allow_inf_nan=False, strict=True)] | None = None
+    shift: Shift | None = None
+    noise_scale: NoiseScale | None = None
     noise: Noise = "upstream"
 
     @field_validator("prompt")
