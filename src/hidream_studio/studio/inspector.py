@@ -1,9 +1,12 @@
-"""The right column: one picture, everything known of it, and what can be made of it."""
+"""The right column: one picture, everything known of it, and what can be made of it.
+
+Its controls are built once and act on what is selected when they are pressed, so that no click falls on a button that
+is just being replaced, and the keyboard's focus stays where it was.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
@@ -15,6 +18,7 @@ from hidream_studio.job.request import FinishMode
 from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.dom import Tag, button, icon, icon_button
+from hidream_studio.studio.overlays import copy_text
 from hidream_studio.studio.session import Session, explain
 from hidream_studio.studio.versions import LIVE, Version, badge_of, progress_words, side_name, took
 
@@ -23,6 +27,7 @@ _MODES: tuple[tuple[FinishMode, str, str], ...] = (
     ("keep-composition", "Keep composition", "Starts from this very picture; details are drawn anew."),
     ("exact", "Exact", "Same size and seed, more steps."),
 )
+_FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shift+F"))
 
 
 class Inspector:
@@ -30,10 +35,22 @@ class Inspector:
         self._session = session
         self._run = run
         self._base_url = base_url
-        self._drawn: tuple[Any, ...] = ()
-        self._preview: Tag | None = None
-        self._state: Tag | None = None
+        self._lineage_drawn: tuple[Any, ...] = ()
+        self._facts_drawn: tuple[Any, ...] = ()
         self._root = Tag("aside", classes="inspect", aria_label="Inspect")
+        with self._root:
+            self._empty = Tag("p", "Select a picture to see its settings, and to finish it.", "inspect-empty")
+            self._picture_box = Tag("div", classes="inspect-picture", hidden=True)
+            with self._picture_box:
+                self._build_picture()
+            self._body = Tag("div", classes="inspect-body", hidden=True)
+            with self._body:
+                self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt")
+                self._lineage = Tag("div", classes="lineage", role="group", aria_label="Versions, from draft to final")
+                self._notes = Tag("div", classes="notes")
+                self._build_finish()
+                self._facts = Tag("dl", classes="facts")
+                self._build_actions()
         session.on_marks.add(self.draw)
         session.on_cell.add(lambda root: self.draw() if root == session.selected else None)
         session.on_sheet.add(self.draw)
@@ -43,147 +60,77 @@ class Inspector:
     def close(self) -> None:
         self._root.set_class("open", False)
 
-    def draw(self) -> None:
+    # building, once
+
+    def _build_picture(self) -> None:
+        self._picture = Tag("img", alt="", hidden=True, decoding="async")
+        self._picture.on("click", lambda _: self._view(), args=[])
+        self._state = Tag("p", "", "inspect-state", hidden=True)
+        with Tag("div", classes="tools"):
+            self._large = icon_button("expand", "Open large (Enter)", self._view)
+            self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.favourite))
+            icon_button("close", "Close", self.close, "tool inspect-close")
+
+    def _build_finish(self) -> None:
         session = self._session
-        front = session.front()
-        if front is not None and front.state in LIVE:
-            front = replace(front, step=0, wait_s=None, position=None, preview=None)  # drawn by _draw_progress
-        family = session.model.family(session.selected) if session.selected is not None else []
-        drawn = (front, tuple((version.key, version.state) for version in family), session.finish_mode)
-        if front is not None:
-            self._root.set_class("open", True)
-        if drawn == self._drawn and self._root.default_slot.children:
-            return
-        self._drawn = drawn
-        self._root.clear()
-        with self._root:
-            if front is None:
-                Tag("p", "Select a picture to see its settings, and to finish it.", "inspect-empty")
-            else:
-                self._draw_version(front, family)
-
-    def _draw_version(self, version: Version, family: list[Version]) -> None:
-        self._draw_picture(version)
-        with Tag("div", classes="inspect-body"):
-            Tag("p", version.job.prompt, "inspect-prompt", tabindex=0, aria_label="Prompt")
-            if len(family) > 1:
-                self._draw_lineage(version, family)
-            self._draw_notes(version)
-            if version.has_image and not version.rejected:
-                self._draw_finish(version)
-            self._draw_facts(version)
-            self._draw_actions(version)
-
-    def _draw_picture(self, version: Version) -> None:
-        session = self._session
-        root = session.model.root_of(version.key)
-        ratio = version.job.width / version.job.height
-        with Tag("div", classes="inspect-picture", style=f"aspect-ratio:{max(ratio, 0.7):.4f}"):
-            if version.has_image:
-                label = f"Open seed {version.job.seed} large"
-                picture = Tag(
-                    "img",
-                    src=f"/api/images/{version.key}/file",
-                    alt=label,
-                    decoding="async",
-                    title="Open large (Enter)",
-                )
-                picture.on("click", lambda _: session.on_view([version]), args=[])
-            else:
-                self._preview = Tag("img", alt="", hidden=True)
-                self._state = Tag("p", _state_words(version), "inspect-state")
-                if (now := session.model.version(version.key)) is not None:
-                    self._draw_progress(now)
-            with Tag("div", classes="tools"):
-                if version.has_image:
-                    icon_button("expand", "Open large (Enter)", lambda: session.on_view([version]))
-                    star = "star-full" if version.favourite else "star"
-                    icon_button(
-                        star,
-                        "Favourite (.)",
-                        self._run(lambda: session.favourite(root)),
-                        "tool on-star" if version.favourite else "tool",
-                        aria_pressed="true" if version.favourite else "false",
-                    )
-                icon_button("close", "Close", self.close, "tool inspect-close")
-
-    def _draw_progress(self, version: Version) -> None:
-        """The picture while it is being drawn: only its address and its words change."""
-        if self._preview is None or self._state is None or not self._drawn or self._drawn[0] is None:
-            return
-        if self._drawn[0].key != version.key or self._preview.is_deleted or version.state not in LIVE:
-            return
-        values = progress_words(version)
-        if values.get("preview"):
-            self._preview.set(src=values["preview"], hidden=None)
-        self._state.set_text(values["progress"] or _state_words(version))
-
-    def _draw_lineage(self, shown: Version, family: list[Version]) -> None:
-        session = self._session
-        with Tag("div", classes="lineage", role="group", aria_label="Versions, from draft to final"):
-            for index, version in enumerate(family):
-                if index:
-                    icon("arrow")
-                badge = badge_of(version.job, session.profile)
-                made = Tag(
-                    "button", on_click=self._choose(version), aria_pressed="true" if version is shown else "false"
-                )
-                with made:
-                    source = f"background-image:url(/api/images/{version.key}/thumb)" if version.has_image else None
-                    with Tag("span", classes="lineage-thumb", style=source):
-                        if not version.has_image:
-                            Tag(
-                                "span",
-                                {"queued": "…", "running": "…", "failed": "!", "cancelled": "–"}.get(version.state, ""),
-                            )
-                    Tag("span", badge)
-            if sum(version.has_image for version in family) > 1:
-                button("Compare", self._run(lambda: self._compare(family)), "small quiet", icon_name="compare")
-
-    def _compare(self, family: list[Version]) -> None:
-        self._session.on_view([version for version in family if version.has_image][-4:])
-
-    def _choose(self, version: Version) -> Callable[[], None]:
-        session = self._session
-        return lambda: session.choose_version(session.model.root_of(version.key), version.key)
-
-    def _draw_notes(self, version: Version) -> None:
-        notes = [_note(version, note.field, note.why) for note in version.adjustments]
-        if version.error is not None:
-            notes.insert(0, version.error.message)
-        if notes:
-            with Tag("div", classes="notes"):
-                for note in dict.fromkeys(notes):
-                    Tag("p", note, "note")
-
-    def _draw_finish(self, version: Version) -> None:
-        session = self._session
-        with Tag("section", classes="finish", aria_label="Finish"):
+        self._finish = Tag("section", classes="finish", aria_label="Finish")
+        self._finish_words: dict[PresetId, tuple[Tag, Tag, Tag]] = {}
+        with self._finish:
             with Tag("div", classes="finish-buttons"):
-                self._finish_button(version, "standard", "F")
-                self._finish_button(version, "high", "Shift+F")
-            select = Tag("select", aria_label="How to finish", value=session.finish_mode)
-            with select:
+                for preset_id, key in _FINISHES:
+                    classes = "primary" if preset_id == "high" else ""
+                    made = Tag("button", None, classes, on_click=self._finisher(preset_id), title=key)
+                    with made:
+                        self._finish_words[preset_id] = (made, Tag("span", ""), Tag("span", "", "estimate"))
+            self._mode = Tag("select", aria_label="How to finish", value=session.finish_mode)
+            with self._mode:
                 for mode, name, _ in _MODES:
                     Tag("option", name, value=mode)
-            select.on("change", self._mode_changed, js_handler="(e) => emit(e.target.value)")
-            Tag("p", next(text for mode, _, text in _MODES if mode == session.finish_mode), "hint")
+            self._mode.on("change", self._mode_changed, js_handler="(e) => emit(e.target.value)")
+            self._mode_words = Tag("p", "", "hint")
 
-    def _finish_button(self, version: Version, preset_id: PresetId, key: str) -> None:
+    def _build_actions(self) -> None:
         session = self._session
-        preset = session.profile.preset(preset_id)
-        try:
-            price = words.about(session.finish_price([version], preset_id))
-        except StudioError as error:
-            Tag("p", explain(error), "hint")
-            return
-        name = (
-            f"Finish · {preset.steps} steps" if session.finish_mode == "exact" else f"Finish {side_name(preset.width)}"
-        )
-        classes = "primary" if preset_id == "high" else ""
-        with Tag("button", None, classes, on_click=self._run(lambda: session.finish([version], preset_id)), title=key):
-            Tag("span", name)
-            Tag("span", price, "estimate")
+        with Tag("div", classes="actions"):
+            button("Recall settings", self._on_root(session.recall), icon_name="recall", title="R")
+            button("Use seed", self._on_root(session.recall_seed), icon_name="seed", title="S")
+            self._of_pictures = [
+                button("Save PNG", self._download, icon_name="download"),
+                button("Copy as curl", self._copy_curl, icon_name="code"),
+            ]
+            self._reject = button("Reject", self._on_root(session.reject), "quiet", icon_name="close", title="X")
+            self._cancel = button("Cancel", self._on_root(session.cancel), icon_name="close", title="Shift+X")
+
+    # acting on what is selected now
+
+    def _on_root(self, act: Callable[[str], Any]) -> Callable[[], Any]:
+        def on_selected() -> Any:
+            root = self._session.selected
+            return act(root) if root is not None else None
+
+        return self._run(on_selected)
+
+    def _finisher(self, preset_id: PresetId) -> Callable[[], Any]:
+        return self._run(lambda: self._session.finish_selected(preset_id))
+
+    def _picture_version(self) -> Version | None:
+        front = self._session.front()
+        return front if front is not None and front.has_image else None
+
+    def _view(self) -> None:
+        if (version := self._picture_version()) is not None:
+            self._session.on_view([version])
+
+    def _download(self) -> None:
+        if (version := self._picture_version()) is not None:
+            job = version.job
+            name = f"hidream-seed-{job.seed}-{job.width}x{job.height}.png"
+            ui.download(f"/api/images/{version.key}/file", name)
+
+    def _copy_curl(self) -> None:
+        if (version := self._session.front()) is not None:
+            line = self._session.curl(version, self._base_url)
+            copy_text(line, self._session, "The curl line is in the clipboard.")
 
     def _mode_changed(self, event: GenericEventArguments) -> None:
         session = self._session
@@ -192,45 +139,148 @@ class Inspector:
             session.save_view(finish_mode=event.args)
             session.on_marks()
 
+    # drawing
+
+    def draw(self) -> None:
+        session = self._session
+        front = session.front()
+        self._empty.show(front is None)
+        self._picture_box.show(front is not None)
+        self._body.show(front is not None)
+        if front is None:
+            return
+        self._root.set_class("open", True)
+        self._draw_picture(front)
+        self._prompt.set_text(front.job.prompt)
+        self._draw_lineage(front, session.model.family(session.selected or front.key))
+        self._draw_finish(front)
+        self._draw_facts(front)
+        for tag in self._of_pictures:
+            tag.show(front.has_image)
+        self._reject.show(front.has_image)
+        self._reject.set(title="X", aria_pressed="true" if front.rejected else "false")
+        self._cancel.show(front.state in LIVE)
+
+    def _draw_picture(self, version: Version) -> None:
+        ratio = max(version.job.width / version.job.height, 0.7)
+        self._picture_box.set(style=f"aspect-ratio:{ratio:.4f}")
+        self._large.show(version.has_image)
+        self._star.show(version.has_image)
+        star = self._star.default_slot.children[0]
+        assert isinstance(star, Tag)
+        star.set_class("icon-star", not version.favourite)
+        star.set_class("icon-star-full", version.favourite)
+        self._star.set(aria_pressed="true" if version.favourite else "false")
+        self._star.set_class("on-star", version.favourite)
+        if version.has_image:
+            label = f"Seed {version.job.seed}, {words.size(version.job.width, version.job.height)}"
+            source = f"/api/images/{version.key}/file"
+            self._picture.set(src=source, hidden=None, alt=label, title="Open large (Enter)")
+            self._state.show(False)
+        else:
+            self._draw_progress(version)
+
+    def _draw_progress(self, version: Version) -> None:
+        """The picture while it is being drawn."""
+        front = self._session.front()
+        if front is None or front.key != version.key or version.has_image:
+            return
+        values = progress_words(version)
+        preview = values.get("preview")
+        self._picture.set(src=preview, hidden=None if preview else True, alt="", title=None)
+        self._state.set_text(values["progress"] or _state_words(version))
+        self._state.show(True)
+
+    def _draw_lineage(self, shown: Version, family: list[Version]) -> None:
+        drawn = (shown.key, tuple((version.key, version.state) for version in family))
+        if drawn == self._lineage_drawn:
+            return
+        self._lineage_drawn = drawn
+        self._lineage.clear()
+        self._lineage.show(len(family) > 1)
+        if len(family) < 2:
+            return
+        with self._lineage:
+            for index, version in enumerate(family):
+                if index:
+                    icon("arrow")
+                self._lineage_button(version, shown=version is shown)
+            if sum(version.has_image for version in family) > 1:
+                button("Compare", self._run(self._compare_family), "small quiet", icon_name="compare")
+
+    def _lineage_button(self, version: Version, *, shown: bool) -> None:
+        session = self._session
+        root = session.model.root_of(version.key)
+        pressed = "true" if shown else "false"
+        with Tag("button", on_click=lambda: session.choose_version(root, version.key), aria_pressed=pressed):
+            source = f"background-image:url(/api/images/{version.key}/thumb)" if version.has_image else None
+            with Tag("span", classes="lineage-thumb", style=source):
+                if not version.has_image:
+                    Tag("span", {"failed": "!", "cancelled": "–"}.get(version.state, "…"))
+            Tag("span", badge_of(version.job, session.profile))
+
+    def _compare_family(self) -> None:
+        session = self._session
+        if session.selected is not None:
+            family = session.model.family(session.selected)
+            session.on_view([version for version in family if version.has_image][-4:])
+
+    def _draw_finish(self, version: Version) -> None:
+        session = self._session
+        self._finish.show(version.has_image and not version.rejected)
+        if not version.has_image:
+            return
+        self._mode.set(value=session.finish_mode)
+        self._mode_words.set_text(next(text for mode, _, text in _MODES if mode == session.finish_mode))
+        self._mode_words.set_class("bad", False)
+        for preset_id, (made, name, price) in self._finish_words.items():
+            preset = session.profile.preset(preset_id)
+            exact = session.finish_mode == "exact"
+            name.set_text(f"Finish · {preset.steps} steps" if exact else f"Finish {side_name(preset.width)}")
+            try:
+                price.set_text(words.about(session.finish_price([version], preset_id)))
+                made.set(disabled=None)
+            except StudioError as error:
+                price.set_text("")
+                made.set(disabled=True)
+                self._mode_words.set_text(explain(error))
+                self._mode_words.set_class("bad", True)
+
     def _draw_facts(self, version: Version) -> None:
-        job = version.job
-        rendered = words.size(job.width, job.height)
-        asked = words.size(job.requested_width, job.requested_height)
-        facts = [
-            ("Seed", str(job.seed)),
-            ("Size", rendered if asked == rendered else f"{asked} asked → {rendered}"),
-            ("Steps", str(job.steps)),
-            ("Guidance", words.number(job.guidance_scale)),
-            ("Sampler", f"{job.sampler}, shift {words.number(job.shift)}"),
-            ("Estimate → took", took(version)),
-            ("Made by", _made_by(version)),
-            ("Negative", job.negative_prompt or ""),
-        ]
-        with Tag("dl", classes="facts"):
-            for name, value in facts:
+        drawn = (version.key, version.state, version.model)
+        if drawn == self._facts_drawn:
+            return
+        self._facts_drawn = drawn
+        self._facts.clear()
+        with self._facts:
+            for name, value in _facts(version):
                 if value:
                     Tag("dt", name)
                     Tag("dd", value)
+        notes = [f"{note.field[:1].upper()}{note.field[1:]}: {note.why}." for note in version.adjustments]
+        if version.error is not None:
+            notes.insert(0, version.error.message)
+        self._notes.clear()
+        self._notes.show(bool(notes))
+        with self._notes:
+            for note in dict.fromkeys(notes):
+                Tag("p", note, "note")
 
-    def _draw_actions(self, version: Version) -> None:
-        session = self._session
-        root = session.model.root_of(version.key)
-        with Tag("div", classes="actions"):
-            button("Recall settings", self._run(lambda: session.recall(root)), icon_name="recall", title="R")
-            button("Use seed", self._run(lambda: session.recall_seed(root)), icon_name="seed", title="S")
-            if version.has_image:
-                name = f"hidream-seed-{version.job.seed}-{version.job.width}x{version.job.height}.png"
-                button("Save PNG", lambda: ui.download(f"/api/images/{version.key}/file", name), icon_name="download")
-                button("Copy as curl", lambda: self._copy_curl(version), icon_name="code")
-                text = "Undo reject" if version.rejected else "Reject"
-                button(text, self._run(lambda: session.reject(root)), "quiet", icon_name="close", title="X")
-            elif version.state in ("queued", "running"):
-                button("Cancel", self._run(lambda: session.cancel(root)), icon_name="close", title="Shift+X")
 
-    def _copy_curl(self, version: Version) -> None:
-        from hidream_studio.studio.overlays import copy_text
-
-        copy_text(self._session.curl(version, self._base_url), self._session, "The curl line is in the clipboard.")
+def _facts(version: Version) -> list[tuple[str, str]]:
+    job = version.job
+    rendered = words.size(job.width, job.height)
+    asked = words.size(job.requested_width, job.requested_height)
+    return [
+        ("Seed", str(job.seed)),
+        ("Size", rendered if asked == rendered else f"{asked} asked → {rendered}"),
+        ("Steps", str(job.steps)),
+        ("Guidance", words.number(job.guidance_scale)),
+        ("Sampler", f"{job.sampler}, shift {words.number(job.shift)}"),
+        ("Estimate → took", took(version)),
+        ("Made by", _made_by(version)),
+        ("Negative", job.negative_prompt or ""),
+    ]
 
 
 def _state_words(version: Version) -> str:
@@ -238,11 +288,7 @@ def _state_words(version: Version) -> str:
         return f"Waiting {words.about(version.wait_s)}".strip()
     if version.state == "running":
         return "Being drawn …"
-    return "Cancelled." if version.state == "cancelled" else "This picture could not be drawn."
-
-
-def _note(version: Version, field: str, why: str) -> str:
-    return f"{field[:1].upper()}{field[1:]}: {why}."
+    return "Cancelled" if version.state == "cancelled" else "Could not be drawn"
 
 
 def _made_by(version: Version) -> str:

@@ -35,6 +35,9 @@ export default {
     reference() {
       return this.pictures.reduce((best, picture) => (picture.width * picture.height > best.width * best.height ? picture : best));
     },
+    fullZoom() {
+      return 1 / (this.fitScale * (window.devicePixelRatio || 1));
+    },
     percent() {
       return Math.round(100 * this.fitScale * this.zoom * (window.devicePixelRatio || 1));
     },
@@ -81,14 +84,14 @@ export default {
       const fit = Math.min(this.pane.width / picture.width, this.pane.height / picture.height);
       const width = picture.width * fit * this.zoom;
       const height = picture.height * fit * this.zoom;
-      const sharp = width / picture.width >= 2 / (window.devicePixelRatio || 1) && this.zoom > 1;
+      const sharp = width / picture.width >= 3 / (window.devicePixelRatio || 1) && this.zoom > 1;
       return {
         width: `${width}px`, height: `${height}px`, imageRendering: sharp ? "pixelated" : "auto",
         transform: `translate(${this.pane.width / 2 - this.x * width}px, ${this.pane.height / 2 - this.y * height}px)`,
       };
     },
     zoomAt(factor, event) {
-      const zoom = Math.min(MAX_ZOOM, Math.max(1, this.zoom * factor));
+      const zoom = Math.min(MAX_ZOOM, Math.max(Math.min(1, this.fullZoom), this.zoom * factor));
       if (event) {
         const box = event.currentTarget.getBoundingClientRect();
         const [px, py] = [(event.clientX - box.left - box.width / 2), (event.clientY - box.top - box.height / 2)];
@@ -113,9 +116,8 @@ export default {
       [this.zoom, this.x, this.y] = [1, 0.5, 0.5];
     },
     fullSize() {
-      const target = 1 / (this.fitScale * (window.devicePixelRatio || 1));
-      if (Math.abs(this.zoom - target) < 0.01) this.fit();
-      else this.zoom = Math.max(1, target);
+      if (Math.abs(this.zoom - this.fullZoom) < 0.01) this.fit();
+      else this.zoom = this.fullZoom;
       this.keepInside();
     },
     wheel(event) {
