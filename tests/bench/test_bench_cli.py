@@ -82,7 +82,7 @@ def test_the_reports_hold_the_raw_samples_the_machine_and_the_model(tmp_path):
         bench(server, tmp_path, *TWO_STEPS, "--repeat", "3")
     found = results(tmp_path)
     assert len(found["samples"]) == 9 and all(sample["client_s"] > 0 for sample in found["samples"])
-    assert {"studio_version", "python", "torch"} <= found["machine"].keys()
+    assert {"commit", "studio_version", "python", "torch", "gpus", "driver", "cpu"} <= found["machine"].keys()
     assert found["server"]["fingerprint"] == "small-1" and found["command"]
     with (tmp_path / "results.csv").open() as lines:
         assert [row["steps"] for row in csv.DictReader(lines)] == ["4", "8", "50"]

@@ -15,8 +15,9 @@ QUESTION_TIMEOUT_S = 10
 
 
 def describe_machine() -> dict[str, Any]:
-    """Commit, versions, CPU, GPUs with their driver. What cannot be told is left out."""
-    facts: dict[str, Any] = {
+    """Commit, versions, CPU, GPUs with their driver. What cannot be told is None."""
+    gpus = _gpus()
+    return {
         "studio_version": hidream_studio.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
@@ -24,9 +25,9 @@ def describe_machine() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cpu_cores": os.cpu_count(),
         "torch": _version("torch"),
-        "gpus": _gpus(),
+        "gpus": gpus,
+        "driver": gpus[0]["driver_version"] if gpus else None,
     }
-    return {name: value for name, value in facts.items() if value not in (None, [])}
 
 
 def _commit() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from hidream_studio.bench.metrics import METRICS_BY_KEY, Metric
 from hidream_studio.bench.report.findings import charted_metrics, findings, loss_chart, size_chart, steps_chart
@@ -21,6 +22,7 @@ from hidream_studio.bench.report.tables import (
     timing_table,
 )
 from hidream_studio.bench.results import Results
+from hidream_studio.settings import LOOPBACK_HOSTS
 
 MAX_CLASS_TABLES = 2
 LEFT_OUT = (
@@ -111,15 +113,17 @@ def _subtitle(results: Results) -> str:
 
 def _facts(results: Results) -> list[tuple[str, str]]:
     server, machine, wishes = results.about.get("server", {}), results.about.get("machine", {}), results.plan.wishes
+    is_here = urlsplit(str(results.about.get("url", ""))).hostname in LOOPBACK_HOSTS
+    whose = "" if is_here else " (of the client; the server is elsewhere)"
     gpus = ", ".join(f"{g.get('name')} (driver {g.get('driver_version')})" for g in machine.get("gpus", []))
     facts = [
         ("Server", f"{results.about.get('url', '')} ({wishes.api} API)"),
         ("Model", _joined(server.get("model") or ", ".join(server.get("models", [])), server.get("profile"))),
         ("Device", _joined(server.get("device"), server.get("precision"), server.get("numeric_path"))),
         ("Fingerprint", str(server.get("fingerprint") or "")),
-        ("GPU", gpus),
-        ("CPU", _joined(machine.get("cpu"), _count(machine.get("cpu_cores", 0), "core"))),
-        ("Software", _joined(*(
+        (f"GPU{whose}", gpus),
+        (f"CPU{whose}", _joined(machine.get("cpu"), _count(machine.get("cpu_cores", 0), "core"))),
+        (f"Software{whose}", _joined(*(
             f"{name} {machine[key]}" for name, key in
             (("studio", "studio_version"), ("commit", "commit"), ("torch", "torch"), ("Python", "python"))
             if machine.get(key)
