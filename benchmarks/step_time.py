@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hidream_studio.model.checkpoint import Checkpoint, StoredTensor
+from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, read_header
 from hidream_studio.model.compiled import compile_blocks
 from hidream_studio.model.config import CONFIG_8B, PATCH_PX, PATCH_VALUES, ModelConfig
 from hidream_studio.model.fp8 import quantise
@@ -215,10 +215,7 @@ def load_seconds(config: ModelConfig, device: torch.device) -> dict[str, float]:
             if sum(tensor.nbytes for tensor in shard.values()) > 5e9 or not state:
                 path = Path(folder) / f"model-{files:05d}.safetensors"
                 save_file(shard, path)
-                offset = 0
-                for name, tensor in shard.items():
-                    tensors[name] = StoredTensor(path, "BF16", tuple(tensor.shape), offset, tensor.nbytes)
-                    offset += tensor.nbytes
+                tensors |= read_header(path)
                 shard, files = {}, files + 1
         checkpoint = Checkpoint(Path(folder), "random", config, tensors, "")
         start_s = time.perf_counter()

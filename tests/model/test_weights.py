@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from hidream_studio.errors import CheckpointError
+from hidream_studio.model import reading
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 from hidream_studio.model.layout import slots
 from hidream_studio.model.transformer import O1Transformer
@@ -39,6 +42,25 @@ def test_loading_reports_its_progress_up_to_one(checkpoint: Checkpoint) -> None:
 def test_loading_casts_to_the_dtype_that_was_asked_for(checkpoint: Checkpoint) -> None:
     model = load_model(checkpoint, "cpu", torch.bfloat16)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_tensors_larger_than_a_piece_arrive_whole(
+    checkpoint: Checkpoint, model: O1Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PIECE_BYTES", 13_001)
+    again = load_model(checkpoint, "cpu", torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_a_file_that_shrinks_after_it_was_opened_is_named(checkpoint_copy: Path) -> None:
+    opened = open_checkpoint(str(checkpoint_copy))
+    path = checkpoint_copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500_000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is cut short inside model\."):
+        load_model(opened, "cpu", torch.float32)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read: No such file"):
+        load_model(opened, "cpu", torch.float32)
 
 
 def test_an_exported_model_can_be_opened_again(checkpoint: Checkpoint, checkpoint_copy: Path) -> None:

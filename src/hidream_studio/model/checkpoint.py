@@ -76,7 +76,7 @@ def open_checkpoint(source: str) -> Checkpoint:
         folder = _from_hub(source, folder)
     values = _read_json(folder / CONFIG_FILE)
     files = _tensor_files(folder)
-    headers = {path: _read_header(path) for path in files}
+    headers = {path: read_header(path) for path in files}
     stored = _merged(headers)
     if MARKER_KEY not in stored:
         kind = values.get("model_type", "unknown")
@@ -141,7 +141,7 @@ def _tensor_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder} has neither {SINGLE_FILE} nor {INDEX_FILE}: only safetensors are read")
 
 
-def _read_header(path: Path) -> dict[str, StoredTensor]:
+def read_header(path: Path) -> dict[str, StoredTensor]:
     """The header of a safetensors file: 8 bytes of length, then JSON (the format's documentation).
 
     Read by hand, so that a file that is cut short is known before anything is loaded.

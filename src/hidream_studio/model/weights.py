@@ -1,22 +1,21 @@
 """Weights on their way between files and an `O1Transformer`. Knows nothing of what the model computes.
 
-Tensors stream one by one from their file to the device, into parameters that are allocated there: at no time are there
-two copies of the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on arrival.
+Rows stream from their file to the device, into parameters that are allocated there: at no time are there two copies of
+the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on arrival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from hidream_studio.errors import CheckpointError
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
-from hidream_studio.model.layout import Slot, slots
+from hidream_studio.model.layout import slots
+from hidream_studio.model.reading import read_pieces
 from hidream_studio.model.transformer import O1Transformer
 
 INIT_STD = 0.02  # upstream's initializer_range
@@ -57,24 +56,17 @@ def load_model(
     CheckpointError
         when a file can no longer be read.
     """
-    from safetensors import SafetensorError, safe_open
-
     model = empty_model(checkpoint.config, device, dtype, fp8=fp8)
-    by_file: dict[Path, list[Slot]] = {}
-    for slot in slots(checkpoint.config):
-        by_file.setdefault(checkpoint.tensors[slot.key].file, []).append(slot)
+    by_key = {slot.key: slot for slot in slots(checkpoint.config)}
+    # in the order of the files, so that a disk reads them once from end to end
+    tensors = sorted(checkpoint.tensors.items(), key=lambda item: (item[1].file, item[1].offset))
     loaded = 0
-    for path, its_slots in sorted(by_file.items()):
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                # in the order of the file, so that the disk reads it once from end to end
-                for slot in sorted(its_slots, key=lambda slot: checkpoint.tensors[slot.key].offset):
-                    _set_rows(model, slot.parameter, slot.first_row, file.get_tensor(slot.key))
-                    loaded += checkpoint.tensors[slot.key].nbytes
-                    if on_progress is not None:
-                        on_progress(loaded / checkpoint.nbytes)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
+    for piece in read_pieces(tensors, model.device):
+        slot = by_key[piece.key]
+        _set_rows(model, slot.parameter, slot.first_row + piece.first_row, piece.rows)
+        loaded += piece.rows.nbytes
+        if on_progress is not None:
+            on_progress(loaded / checkpoint.nbytes)
     return model
 
 
