@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from hidream_studio.engine.devices import DTYPES, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.devices import DTYPES, GIB, check_memory, memory_errors_named, pick_device, pick_precision
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import TextCache, TokenIds
@@ -127,14 +128,20 @@ class Pipeline:
         where = pick_device(device)
         used_precision = pick_precision(precision, where)
         tell("reading the checkpoint", None)
+        begun_s = time.perf_counter()
         checkpoint = open_checkpoint(source)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         tokenizer = PromptTokenizer(checkpoint.folder)
         dtype = DTYPES[used_precision]
         fp8 = used_precision == "fp8"
+        headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
         check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
         with memory_errors_named(where, "loading the model"):
             model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"), fp8=fp8)
+        logging.getLogger(__name__).info(
+            "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",
+            checkpoint.name, headers_s, checkpoint.nbytes / GIB, where, time.perf_counter() - begun_s,
+        )  # fmt: skip
         compiled = (where.type == "cuda" and can_compile()) if compile is None else compile
         if compiled:
             keep_compiled_code(user_cache_path("hidream-studio") / "compiled")
