@@ -166,6 +166,8 @@ def test_a_server_with_another_model_does_not_continue_the_run(tmp_path, capsys)
         (["--suite", "nothing"], "hard-cases"),
         (["--limit", "beauty=1"], "--limit"),
         (["--url", "127.0.0.1:7860"], "no address"),
+        (["--api", "openai", "--noise", "linked"], "not part of --api openai"),
+        (["--model", "some-model"], "not part of --api studio"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(tmp_path, capsys, options, said):
@@ -211,9 +213,9 @@ def test_a_token_comes_from_the_environment(tmp_path, capsys, monkeypatch):
 
 def test_any_server_of_the_openai_shape_is_measured_by_the_clients_clock(tmp_path, capsys):
     with small_server() as server:
-        code = bench(server, tmp_path, *TWO_STEPS, "--api", "openai", "--size", "256x256", "--no-snap-resolution",
-                     "--model", "some-model")  # fmt: skip
+        code = bench(server, tmp_path, *TWO_STEPS, "--api", "openai", "--size", "256x256", "--model", "some-model")
         sent = server.drawn[-1]
+    assert "snap_resolution" not in sent, "another server may refuse what it does not know"
     assert code == 0 and {sent["model"], sent["size"], sent["n"]} == {"some-model", "256x256", 1}
     rows = {row["id"]: row for row in results(tmp_path)["settings"]}
     assert rows["256x256_s4_g3"]["server"] is None and rows["256x256_s4_g3"]["client"]["median_s"] > 0

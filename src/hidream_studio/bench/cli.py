@@ -82,8 +82,8 @@ def parser(prog: str = "hidream-studio bench") -> argparse.ArgumentParser:
     what.add_argument(
         "--snap-resolution",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="map sizes to the model's own, or render them as asked (snap)",
+        default=None,
+        help="map sizes to the model's own, or render them as asked (snap; with --api openai as asked)",
     )
     what.add_argument(
         "--noise",
@@ -153,6 +153,7 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
         raise RequestError(f"give --prompt or --suite ({', '.join(SUITES)})", field="prompt")
     for prompt in prompts:
         parse_request(GenerationRequest, {"prompt": prompt.text})
+    _check_api(arguments)
     variants = tuple(dict.fromkeys(parse_variant(text) for text in arguments.variant))
     check_names(variants)
     return Wishes(
@@ -161,12 +162,24 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
         variants=variants,
         sizes=tuple(dict.fromkeys(parse_size(text) for text in arguments.size)),
         fixed=Fixed(
-            snap_resolution=arguments.snap_resolution, noise=arguments.noise, sampler=arguments.sampler,
+            snap_resolution=_first(arguments.snap_resolution, arguments.api == "studio"), noise=arguments.noise, sampler=arguments.sampler,
             recipe=arguments.recipe, negative_prompt=arguments.negative_prompt, model=arguments.model,
         ),
         reference=parse_reference(arguments.reference, variants),
         api=arguments.api,
     )  # fmt: skip
+
+
+def _check_api(arguments: argparse.Namespace) -> None:
+    """Raises RequestError where an option has no place in the API that was chosen: nothing is left out silently."""
+    foreign = {"studio": ("model",), "openai": ("noise", "sampler", "recipe")}
+    for name in foreign[arguments.api]:
+        if getattr(arguments, name) is not None:
+            raise RequestError(f"--{name} is not part of --api {arguments.api}", field=name)
+
+
+def _first(value: bool | None, default: bool) -> bool:
+    return default if value is None else value
 
 
 def _run(arguments: argparse.Namespace, command: str) -> int:
