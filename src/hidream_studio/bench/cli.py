@@ -156,14 +156,15 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
     _check_api(arguments)
     variants = tuple(dict.fromkeys(parse_variant(text) for text in arguments.variant))
     check_names(variants)
+    snap: bool | None = arguments.snap_resolution
     return Wishes(
         prompts=tuple(prompts),
         seeds=tuple(dict.fromkeys(parse_seed(text) for text in arguments.seed)) or (42,),
         variants=variants,
         sizes=tuple(dict.fromkeys(parse_size(text) for text in arguments.size)),
         fixed=Fixed(
-            snap_resolution=_first(arguments.snap_resolution, arguments.api == "studio"), noise=arguments.noise, sampler=arguments.sampler,
-            recipe=arguments.recipe, negative_prompt=arguments.negative_prompt, model=arguments.model,
+            snap_resolution=arguments.api == "studio" if snap is None else snap, noise=arguments.noise,
+            sampler=arguments.sampler, recipe=arguments.recipe, negative_prompt=arguments.negative_prompt, model=arguments.model,
         ),
         reference=parse_reference(arguments.reference, variants),
         api=arguments.api,
@@ -176,10 +177,6 @@ def _check_api(arguments: argparse.Namespace) -> None:
     for name in foreign[arguments.api]:
         if getattr(arguments, name) is not None:
             raise RequestError(f"--{name} is not part of --api {arguments.api}", field=name)
-
-
-def _first(value: bool | None, default: bool) -> bool:
-    return default if value is None else value
 
 
 def _run(arguments: argparse.Namespace, command: str) -> int:
