@@ -164,7 +164,8 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
         sizes=tuple(dict.fromkeys(parse_size(text) for text in arguments.size)),
         fixed=Fixed(
             snap_resolution=arguments.api == "studio" if snap is None else snap, noise=arguments.noise,
-            sampler=arguments.sampler, recipe=arguments.recipe, negative_prompt=arguments.negative_prompt, model=arguments.model,
+            sampler=arguments.sampler, recipe=arguments.recipe,
+            negative_prompt=arguments.negative_prompt, model=arguments.model,
         ),
         reference=parse_reference(arguments.reference, variants),
         api=arguments.api,
