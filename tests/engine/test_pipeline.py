@@ -265,3 +265,11 @@ def test_a_prompt_is_read_once_for_all_its_seeds_until_others_need_the_room() ->
     assert (3, 4, 5) not in cache  # the least recently used
     cache.get(tuple(range(100)))
     assert cache.nbytes == 800  # the newest stays, however large
+
+
+def test_a_gpu_machine_needs_no_web_packages_to_draw() -> None:
+    code = (
+        "import sys, hidream_studio.engine.pipeline\n"
+        "sys.exit(bool({'fastapi', 'nicegui', 'sqlalchemy', 'diffusers'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
