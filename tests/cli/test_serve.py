@@ -41,11 +41,12 @@ class Serving:
         )  # fmt: skip
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
         assert self.url.startswith("http://127.0.0.1:"), self.process.communicate(timeout=30)
 
     def until_ready(self) -> None:
         give_up_s = time.monotonic() + 120
-        while httpx.get(f"{self.url}/health").status_code != 200:
+        while self.client.get("/health").status_code != 200:
             assert time.monotonic() < give_up_s
             time.sleep(0.1)
 
@@ -58,6 +59,7 @@ class Serving:
         gone_s = time.monotonic() - begin_s
         _, alive = psutil.wait_procs(family, timeout=10)
         assert alive == []
+        self.client.close()
         return gone_s
 
 
@@ -99,13 +101,13 @@ def test_told_to_stop_in_mid_render_it_leaves_in_time_and_goes_on_afterwards(sta
     server.until_ready()
     answers: list[httpx.Response] = []
     calls = (
-        lambda: answers.append(httpx.post(f"{server.url}/generate/t2i", json=LONG, timeout=60)),
-        lambda: httpx.get(f"{server.url}/api/events", timeout=60),
+        lambda: answers.append(server.client.post("/generate/t2i", json=LONG)),
+        lambda: server.client.get("/api/events"),
     )
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
         thread.start()
-    while not (jobs := httpx.get(f"{server.url}/api/jobs?state=running").json()["jobs"]):
+    while not (jobs := server.client.get("/api/jobs?state=running").json()["jobs"]):
         time.sleep(0.05)
     assert server.stop(signal.SIGTERM) < LEAVES_WITHIN_S
     assert server.process.returncode == 0
@@ -115,7 +117,7 @@ def test_told_to_stop_in_mid_render_it_leaves_in_time_and_goes_on_afterwards(sta
         assert not thread.is_alive()
     assert answers[0].status_code == 503
     again = start(tmp_path)
-    assert httpx.get(f"{again.url}/api/jobs/{jobs[0]['id']}").json()["state"] in ("queued", "running")
+    assert again.client.get(f"/api/jobs/{jobs[0]['id']}").json()["state"] in ("queued", "running")
     assert again.stop(signal.SIGINT) < LEAVES_WITHIN_S
     assert again.process.returncode == 0
 
@@ -123,18 +125,18 @@ def test_told_to_stop_in_mid_render_it_leaves_in_time_and_goes_on_afterwards(sta
 def test_a_killed_server_takes_its_worker_with_it_and_nothing_is_lost(start: Start, tmp_path: Path) -> None:
     server = start(tmp_path)
     server.until_ready()
-    first = httpx.post(f"{server.url}/generate/t2i", json={**LONG, "steps": 4}, timeout=60).json()
+    first = server.client.post("/generate/t2i", json={**LONG, "steps": 4}).json()
     waiting = [{**LONG, "steps": 20, "width": 256, "height": 256, "seed": seed} for seed in range(3)]
-    ids = [httpx.post(f"{server.url}/api/jobs", json=body).json()["id"] for body in waiting]
+    ids = [server.client.post("/api/jobs", json=body).json()["id"] for body in waiting]
     time.sleep(0.1)
     server.stop(signal.SIGKILL)
     again = start(tmp_path)
     give_up_s = time.monotonic() + 60
-    while {httpx.get(f"{again.url}/api/jobs/{one}").json()["state"] for one in ids} != {"finished"}:
+    while {again.client.get(f"/api/jobs/{one}").json()["state"] for one in ids} != {"finished"}:
         assert time.monotonic() < give_up_s
         time.sleep(0.1)
-    assert len(httpx.get(f"{again.url}/api/images").json()["images"]) == 4
-    same = httpx.post(f"{again.url}/generate/t2i", json={**LONG, "steps": 4}, timeout=60).json()
+    assert len(again.client.get("/api/images").json()["images"]) == 4
+    same = again.client.post("/generate/t2i", json={**LONG, "steps": 4}).json()
     assert pixels(BytesIO(b64decode(same["image"]))) == pixels(BytesIO(b64decode(first["image"])))
 
 
@@ -187,14 +189,14 @@ def test_with_a_token_the_whole_network_may_ask_and_the_command_line_sends_it(
 
 
 def test_the_page_is_served_beside_the_interface(server: Serving) -> None:
-    page = httpx.get(server.url)
+    page = server.client.get("/")
     assert page.status_code == 200
     assert "HiDream Studio" in page.text
-    assert httpx.get(f"{server.url}/api/nothing").json()["error"]["code"] == "not_found"
-    assert httpx.put(f"{server.url}/api/jobs").status_code == 405
-    assert httpx.get(server.url, headers={"Host": "evil.example"}).status_code == 403
-    socket_path = f"{server.url}/_nicegui_ws/socket.io/?EIO=4&transport=polling"
-    assert httpx.get(socket_path, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert server.client.get("/api/nothing").json()["error"]["code"] == "not_found"
+    assert server.client.put("/api/jobs").status_code == 405
+    assert server.client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    socket_path = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    assert server.client.get(socket_path, headers={"Origin": "http://evil.example"}).status_code == 403
 
 
 def test_the_launcher_starts_the_same_server(golden_checkpoint: Path, tmp_path: Path) -> None:
