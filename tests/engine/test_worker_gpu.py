@@ -1,0 +1,102 @@
+"""What a worker does when its GPU runs out of memory or breaks. A fake stands for the GPU; the loop is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from hidream_studio.engine.messages import Broken, Draw, Failed, Finished, FromWorker, Stop, ToWorker, WorkerSpec
+from hidream_studio.engine.pipeline import Pixels, Rendered, Step
+from hidream_studio.engine.worker import Worker
+from hidream_studio.errors import OutOfMemoryError
+from hidream_studio.job.job import Job, pin
+from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
+from hidream_studio.job.request import GenerationRequest
+
+SPEC = WorkerSpec(
+    checkpoint="", profile=None, device="cpu", precision=None, compile=None, threads=1, preview_interval_s=0.0,
+    version="0",
+)  # fmt: skip
+
+
+class SmallGpu:
+    """Draws grey pictures; those above 512² need more memory than it has, and seed 13 breaks it."""
+
+    device = "cpu"
+    model_name = fingerprint = numeric_path = "fake"
+
+    def __init__(self) -> None:
+        self.open_renders = 0
+
+    def check_prompt(self, job: Job) -> None: ...
+
+    def prepare(self, job: Job) -> None: ...
+
+    def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
+        self.open_renders += 1
+        try:
+            pixels = np.full((job.height, job.width, 3), 128, np.uint8)
+            for index in range(job.steps):
+                if job.width * job.height > 512 * 512:
+                    raise OutOfMemoryError("drawing 2048×2048 needs 9.0 GiB, and 1.5 GiB are free")
+                if job.seed == 13:
+                    raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore lines")
+                if job.seed == 14:
+                    raise RuntimeError("shapes do not fit")
+                yield Step(index, job.steps, lambda: pixels)
+            return Rendered(pixels, 0.0, 0.1, 0.0)
+        finally:
+            self.open_renders -= 1
+
+
+def job(**values: Any) -> Job:
+    asked = {"prompt": "a cat", "seed": 1, "width": 256, "height": 256, "snap_resolution": False, "steps": 2}
+    return pin(GenerationRequest(**{**asked, **values}), HIDREAM_O1_IMAGE).job
+
+
+def said_of(gpu: SmallGpu, *jobs: Job) -> list[FromWorker]:
+    """Everything that a worker with this GPU says until it is told to stop, when there is nothing left to draw."""
+    messages: list[ToWorker] = [Draw(str(index), one, "draft", index) for index, one in enumerate(jobs)]
+    said: list[FromWorker] = []
+
+    def take(*, block: bool) -> ToWorker | None:
+        if messages:
+            return messages.pop(0)
+        return Stop() if block else None
+
+    inbox, outbox = SimpleNamespace(take=take), SimpleNamespace(send=said.append)
+    Worker(gpu, SPEC, inbox, outbox).run()  # type: ignore[arg-type]
+    return said
+
+
+def ends(said: list[FromWorker]) -> dict[str, str]:
+    return {
+        m.job_id: m.code if isinstance(m, Failed) else "finished" for m in said if isinstance(m, (Failed, Finished))
+    }
+
+
+def test_a_job_that_does_not_fit_fails_with_what_was_needed_and_free_and_others_are_drawn():
+    gpu = SmallGpu()
+    said = said_of(gpu, job(), job(width=2048, height=2048), job(seed=2))
+    assert ends(said) == {"0": "finished", "1": "out_of_memory", "2": "finished"}
+    (failure,) = [message for message in said if isinstance(message, Failed)]
+    assert failure.message == "drawing 2048×2048 needs 9.0 GiB, and 1.5 GiB are free"
+    assert gpu.open_renders == 0
+
+
+def test_a_broken_device_ends_the_process_so_that_another_may_start():
+    said = said_of(SmallGpu(), job(), job(seed=13), job(seed=2))
+    assert isinstance(said[-1], (Broken, Finished))
+    (broken,) = [message for message in said if isinstance(message, Broken)]
+    assert broken.message == "RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert ends(said) == {"0": "finished"}  # what was drawn is still written
+
+
+def test_an_error_nobody_thought_of_fails_its_job_in_one_line():
+    said = said_of(SmallGpu(), job(seed=14), job())
+    assert ends(said) == {"0": "worker_failed", "1": "finished"}
+    (failure,) = [message for message in said if isinstance(message, Failed)]
+    assert failure.message == "drawing failed: RuntimeError: shapes do not fit"
