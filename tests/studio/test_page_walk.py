@@ -5,44 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import Any
 
 import pytest
+from page_helpers import FINISHED, cell, compose, drop_file
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-FINISHED = ".cell.is-finished"
-
-
-def cell(page: Any, index: int) -> Any:
-    return page.locator(".sheet-groups .cell").nth(index)
-
-
-def compose(page: Any, prompt: str, *, count: int, preset: str = "Quick") -> None:
-    """The column as a test needs it, whatever an earlier one left there."""
-    page.get_by_role("textbox", name="Prompt", exact=True).fill(prompt)
-    page.get_by_role("radio", name=preset).click()
-    page.get_by_role("textbox", name="Seed;").fill("")
-    shown = page.locator(".stepper output")
-    now = int(shown.inner_text().strip("× "))
-    for _ in range(abs(count - now)):
-        page.get_by_role("button", name="One more" if count > now else "One fewer").click()
-    expect(shown).to_have_text(f"× {count}")
-
-
-def drop_file(page: Any, source_url: str, name: str) -> None:
-    """What a file manager does, as far as a page can see it."""
-    page.evaluate(
-        """async ([url, name]) => {
-          const blob = await (await fetch(url)).blob();
-          const data = new DataTransfer();
-          data.items.add(new File([blob], name, { type: "image/png" }));
-          for (const type of ["dragenter", "dragover", "drop"])
-            window.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
-        }""",
-        [source_url, name],
-    )
 
 
 def test_the_whole_loop(visitor):
@@ -165,10 +133,10 @@ def test_the_loop_by_keyboard_alone(visitor):
     compose(page, "to be typed over", count=2)
     page.keyboard.press("Escape")
     page.evaluate("document.activeElement.blur()")
-    for _ in range(12):
-        if page.evaluate("document.activeElement.tagName") == "TEXTAREA":
+    for _ in range(40):
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Prompt":
             break
-        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab")
     page.keyboard.press("Control+A")
     page.keyboard.type("fxcvrsz. by keys?")  # none of them fires while one types
     expect(page.locator(".viewer, dialog")).to_have_count(0)

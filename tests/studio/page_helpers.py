@@ -1,0 +1,39 @@
+"""What the page tests do with their hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import expect
+
+FINISHED = ".cell.is-finished"
+
+
+def cell(page: Any, index: int) -> Any:
+    return page.locator(".sheet-groups .cell").nth(index)
+
+
+def compose(page: Any, prompt: str, *, count: int, preset: str = "Quick") -> None:
+    """The column as a test needs it, whatever an earlier one left there."""
+    page.get_by_role("textbox", name="Prompt", exact=True).fill(prompt)
+    page.get_by_role("radio", name=preset).click()
+    page.get_by_role("textbox", name="Seed;").fill("")
+    shown = page.locator(".stepper output")
+    now = int(shown.inner_text().strip("× "))
+    for _ in range(abs(count - now)):
+        page.get_by_role("button", name="One more" if count > now else "One fewer").click()
+    expect(shown).to_have_text(f"× {count}")
+
+
+def drop_file(page: Any, source_url: str, name: str) -> None:
+    """What a file manager does, as far as a page can see it."""
+    page.evaluate(
+        """async ([url, name]) => {
+          const blob = await (await fetch(url)).blob();
+          const data = new DataTransfer();
+          data.items.add(new File([blob], name, { type: "image/png" }));
+          for (const type of ["dragenter", "dragover", "drop"])
+            window.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [source_url, name],
+    )

@@ -1,0 +1,31 @@
+"""A server that comes back finds its page as it was: SQLite is the truth."""
+
+from __future__ import annotations
+
+import pytest
+from page_helpers import FINISHED, compose
+from playwright.sync_api import expect
+
+from conftest import Visitor, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+def test_the_page_comes_back_by_itself_after_a_restart_of_the_server(chromium, golden_checkpoint, tmp_path):
+    with serving(golden_checkpoint, tmp_path) as server:
+        visitor = Visitor(chromium, server)
+        page = visitor.open()
+        compose(page, "what outlives its server", count=2)
+        page.locator(".generate").click()
+        expect(page.locator(FINISHED)).to_have_count(2)
+        seeds = page.locator(".cell-seed").all_inner_texts()
+        page.get_by_role("textbox", name="Prompt", exact=True).fill("a thought that is not finis")
+        page.wait_for_timeout(800)
+        server.stop()
+        server.start()
+        server.wait_ready()
+        page.wait_for_function("window.did_handshake === true", timeout=60_000)
+        expect(page.locator(FINISHED)).to_have_count(2)
+        assert page.locator(".cell-seed").all_inner_texts() == seeds
+        expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("a thought that is not finis")
+        visitor.close()

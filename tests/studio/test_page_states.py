@@ -1,0 +1,195 @@
+"""Every state that the page can be in, and every promise that it makes to people who use it differently."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from page_helpers import FINISHED, cell, compose
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+# Names of controls as a screen reader would say them; those without one are returned as their markup.
+UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, a, [role=switch], [role=slider]")]
+  .filter((e) => e.getClientRects().length && e.type !== "file")
+  .filter((e) => !(e.getAttribute("aria-label") || e.innerText?.trim() || e.title))
+  .filter((e) => !e.closest("label")?.innerText.trim())
+  .map((e) => e.outerHTML.slice(0, 160))"""
+
+# Texts whose contrast with what lies under them is below 4.5 (3 for large text), as WCAG 2 AA counts it.
+FAINT = """() => {
+  const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (css) => {
+    paint.clearRect(0, 0, 1, 1);
+    paint.fillStyle = css;
+    paint.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = paint.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = ([r, g, b, a], under) => [r, g, b].map((v, i) => v * a + under[i] * (1 - a));
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255]);
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.querySelector(".studio"), NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode()); ) {
+    const element = node.parentElement;
+    const box = element.getBoundingClientRect();
+    if (!node.data.trim() || !element.getClientRects().length || box.width < 2) continue;
+    if (element.closest(":disabled")) continue;
+    const style = getComputedStyle(element);
+    if (style.visibility !== "visible") continue;
+    const under = ground(element);
+    let opacity = 1;
+    for (let e = element; e; e = e.parentElement) opacity *= getComputedStyle(e).opacity;
+    const [r, g, b, a] = rgba(style.color);
+    const text = over([r, g, b, a * opacity], under);
+    const [light, dark] = [luminance(text), luminance(under)].sort((x, y) => y - x);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    const px = parseFloat(style.fontSize);
+    const large = px >= 24 || (px >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) faint.push(`${ratio.toFixed(2)} ${node.data.trim().slice(0, 40)}`);
+  }
+  return [...new Set(faint)];
+}"""
+
+
+def test_a_full_queue_names_its_limit_and_keeps_the_settings(visitor):
+    page = visitor.open()
+    page.get_by_role("button", name="Pause the queue").click()
+    expect(page.locator(".queue-text")).to_have_text("Paused")
+    compose(page, "more than fits", count=16)
+    page.locator(".generate").click()
+    expect(page.locator(".cell.is-waiting")).to_have_count(16)
+    expect(page.locator(".queue-text")).to_contain_text("16 waiting")
+    expect(page.locator(".compose-go .hint")).to_contain_text("paused")
+    page.locator(".generate").click()
+    expect(page.locator(".toast").last).to_contain_text("24")
+    expect(page.locator(".toast").last).to_contain_text("Your settings are kept")
+    expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("more than fits")
+    expect(page.locator(".cell.is-waiting")).to_have_count(16)
+    page.get_by_role("button", name="Clear").first.click()
+    expect(page.locator(".cell.is-waiting")).to_have_count(0)
+    page.get_by_role("button", name="Resume the queue").click()
+    expect(page.locator(".queue-text")).to_have_text("Queue empty")
+
+
+def test_a_sweep_is_a_labelled_contact_sheet_and_saved_as_one_png(visitor):
+    page = visitor.open()
+    compose(page, "a sweep of four", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2, 3")
+    page.get_by_role("textbox", name="Guidance").fill("1, 2.5")
+    expect(page.locator(".compose-go .hint")).to_have_text("Contact sheet: 2 steps × 2 guidance")
+    expect(page.locator(".generate")).to_have_text(re.compile(r"^Generate 4~"))
+    page.locator(".generate").click()
+    group = page.locator(".group").first
+    expect(group.locator(FINISHED)).to_have_count(4)
+    expect(group.locator(".contact-column")).to_have_text(["2 steps", "3 steps"])
+    expect(group.locator(".contact-row")).to_have_text(["guidance 1", "guidance 2.5"])
+    expect(group.locator(".cell-time").first).to_have_text(re.compile(r"\d s$"))
+    with page.expect_download() as saved:
+        group.get_by_role("button", name="Save this contact sheet").click()
+    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_live_mode_redraws_one_draft_when_the_typing_rests(visitor):
+    page = visitor.open()
+    compose(page, "before", count=1)
+    page.get_by_role("switch", name="Live").click()
+    prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+    prompt.fill("a")
+    prompt.press_sequentially(" live one", delay=60)
+    expect(page.locator(".group").first.locator("h3")).to_have_text("a live one")
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    page.get_by_role("switch", name="Live").click()
+    expect(page.get_by_role("switch", name="Live")).to_have_attribute("aria-checked", "false")
+    half_written = [text for text in page.locator(".group h3").all_inner_texts() if re.match(r"a l(?!ive one$)", text)]
+    assert not half_written
+
+
+def test_the_size_says_what_it_becomes_and_a_wrong_one_why(visitor):
+    page = visitor.open()
+    compose(page, "an odd size", count=1)
+    size, hint = page.get_by_role("textbox", name="Size, width"), page.locator("#size-hint")
+    size.fill("300 × 300")
+    expect(hint).to_have_text("300 × 300 becomes 288 × 288.")
+    page.get_by_role("switch", name="Snap").click()
+    expect(hint).to_have_text("300 × 300 becomes 512 × 512.")
+    page.get_by_role("switch", name="Snap").click()
+    size.fill("100 × 300")
+    expect(hint).to_contain_text("at least 256 px")
+    expect(size).to_have_attribute("aria-invalid", "true")
+    size.fill("300")
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(cell(page, 0).locator(".cell-size")).to_contain_text("300 × 300 → 288 × 288")
+
+
+def test_a_prompt_is_shown_as_text_whatever_it_holds(visitor):
+    page = visitor.open()
+    hostile = '<img src=x onerror="window.hacked=1"> ${7*7} `b` {{ 1+1 }} </script> &amp;'
+    compose(page, hostile, count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text(hostile)
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    page.reload()
+    expect(page.locator(".group h3").first).to_have_text(hostile)
+    cell(page, 0).click()
+    expect(page.locator(".inspect-prompt")).to_have_text(hostile)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_search_and_filters_narrow_the_sheet(visitor):
+    page = visitor.open()
+    compose(page, "a needle among pictures", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    search = page.get_by_role("textbox", name="Search")
+    search.fill("needle")
+    expect(page.locator(".cell")).to_have_count(1)
+    search.fill("nothing like this")
+    expect(page.locator(".nothing")).to_contain_text("nothing like this")
+    search.fill("")
+    page.get_by_role("button", name="Rejected", exact=True).click()
+    expect(page.locator(".nothing")).to_be_visible()
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator(FINISHED).first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_control_has_a_name_and_every_text_is_readable(visitor, scheme):
+    page = visitor.open(color_scheme=scheme)
+    compose(page, "what can be read", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    cell(page, 0).click()
+    page.keyboard.press("Space")
+    expect(page.locator(".tray-count")).to_be_visible()
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate(FAINT) == []
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme || 1")
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1024, 700), (1280, 800), (2560, 1440)])
+def test_nothing_is_wider_than_the_screen(visitor, size):
+    width, height = size
+    page = visitor.open(viewport={"width": width, "height": height})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator(".generate")).to_be_visible()
+    if page.locator(FINISHED).count():
+        page.locator(FINISHED).first.click()
+        expect(page.locator(".inspect-picture img")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width < 1100 and page.locator(".inspect.open").count():
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator(".inspect-picture")).to_be_hidden()
