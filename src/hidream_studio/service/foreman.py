@@ -117,10 +117,10 @@ class Foreman:
     async def stop(self) -> None:
         """Let the worker end its step and put back what it has not finished."""
         self._stopping = True
+        self._disappoint("the server is stopping; the job stays in the queue")  # at once: clients are waited for
         await self._supervisor.stop(STOP_WORKER_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_WRITING_S)
-        self._disappoint("the server is stopping; the job stays in the queue")
         if self._queue_event is not None:
             self._queue_event.cancel()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,12 @@ class Studio:
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
-        asked = sheet_requests(request)
+        return await self.submit_list(sheet_requests(request))
+
+    async def submit_list(self, requests: Sequence[GenerationRequest]) -> SheetView:
+        """One sheet of these requests, all queued or none. Raises as `submit`."""
         sheet_id = new_id()
-        views = await self._admit([(self._pin(one, None), _as_asked(one)) for one in asked], sheet_id)
+        views = await self._admit([(self._pin(one, None), _as_asked(one)) for one in requests], sheet_id)
         return SheetView(sheet_id, tuple(views))
 
     async def replace(
