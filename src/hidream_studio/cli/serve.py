@@ -25,6 +25,8 @@ from hidream_studio.settings import Settings
 
 CLOSE_CONNECTIONS_S = 2  # after a signal; the studio has 5 s in all
 BACKLOG = 2048  # uvicorn's own default
+logger = logging.getLogger(__name__)
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         library = Library.open(settings.data)
         try:
             library.announce(address)
-            app = create_app(Studio(settings, library), settings)
-            server = Server(app, address)
+            studio = Studio(settings, library)
+            server = Server(create_app(studio, settings), studio, address)
             server.run(sockets=[listener])
         finally:
             library.close()
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 class Server(uvicorn.Server):
     """Uvicorn that says when the page can be opened, and lets the studio begin to stop before it waits for clients."""
 
-    def __init__(self, app: FastAPI, address: str) -> None:
+    def __init__(self, app: FastAPI, studio: Studio, address: str) -> None:
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="websockets-sansio",
@@ -56,22 +58,36 @@ class Server(uvicorn.Server):
             )
         )  # fmt: skip
         self._app = app
+        self._studio = studio
         self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(self._address, flush=True)
+            self._telling = asyncio.ensure_future(self._tell_of_worker())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         stopping = asyncio.ensure_future(self._app.state.stop_studio())  # ends event streams and waiting calls
         await super().shutdown(sockets)
         await stopping
 
+    async def _tell_of_worker(self) -> None:
+        """In the log, for those who look at no page: how loading goes, and when the worker fails."""
+        told = None
+        async for event in self._studio.subscribe():
+            health = self._studio.health()
+            if event.type == "worker" and (health.phase, health.reason) != told:
+                told = (health.phase, health.reason)
+                where = f" on {health.device} in {health.precision}" if health.device else ""
+                why = f": {health.reason}" if health.reason else ""
+                logger.info("%s: %s%s%s", health.model, health.phase, where if health.ready else "", why)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but the signal is not raised again afterwards: to be told to stop is no failure."""
-        before = {number: signal.signal(number, self._stop) for number in STOP_SIGNALS}
+        ours = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup's SIGHUP
+        before = {number: signal.signal(number, self._stop) for number in ours}
         try:
             yield
         finally:

@@ -79,8 +79,9 @@ def access_rules(settings: Settings) -> AccessRules:
         when the address can be reached from other machines and there is no token, or the token's file cannot be read.
     """
     token = read_token(settings)
+    known = LOOPBACK_HOSTS | {settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
     if is_loopback(settings.host):
-        return AccessRules(token, hosts=LOOPBACK_HOSTS | {settings.host.lower()}, any_address=False)
+        return AccessRules(token, hosts=known, any_address=False)
     if token is None:
         raise AccessError(
             f"host {settings.host} can be reached from other machines, so it needs a token: "
@@ -88,8 +89,7 @@ def access_rules(settings: Settings) -> AccessRules:
             field="host",
         )
     own = socket.gethostname().lower()
-    names = {settings.host.lower(), own, f"{own}.local", own.partition(".")[0], *settings.allowed_hosts}
-    return AccessRules(token, hosts=LOOPBACK_HOSTS | names, any_address=True)
+    return AccessRules(token, hosts=known | {own, f"{own}.local", own.partition(".")[0]}, any_address=True)
 
 
 def read_token(settings: Settings) -> str | None:

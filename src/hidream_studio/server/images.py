@@ -35,6 +35,10 @@ FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id ne
 _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 }
+_PARTS: dict[int | str, dict[str, Any]] = {
+    206: {"description": "the part that Range asks for"},
+    416: {"description": "there is no such part"},
+}
 
 
 class ImageChanges(BaseModel):
@@ -104,7 +108,7 @@ def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
     "/{image_id}/file",
     name="image_file",
     response_class=FileResponse,
-    responses={200: {"content": {"image/png": {}}}, **answers(404)},
+    responses={200: {"content": {"image/png": {}}}, **_PARTS, **answers(404)},
     summary="The picture itself, as PNG",
 )
 def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
@@ -114,7 +118,7 @@ def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
 @router.get(
     "/{image_id}/thumb",
     response_class=FileResponse,
-    responses={200: {"content": {"image/webp": {}}}, **answers(404)},
+    responses={200: {"content": {"image/webp": {}}}, **_PARTS, **answers(404)},
     summary="A small picture of it, as WebP",
 )
 def get_thumbnail(image_id: ImageId, library: LibraryOfApp) -> Response:

@@ -13,8 +13,7 @@ from hidream_studio.job.request import JobRequest, Lane, SheetRequest
 from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, QueueAnswer, SheetAnswer
 from hidream_studio.server.errors import answers
 from hidream_studio.server.state import JobId, StudioOfApp
-from hidream_studio.server.waiting import submit_all
-from hidream_studio.service.views import job_to_dict, queue_to_dict
+from hidream_studio.service.views import SheetView, job_to_dict, queue_to_dict
 
 router = APIRouter(prefix="/api", tags=["queue"])
 
@@ -48,8 +47,7 @@ class RetryRequest(BaseModel):
 async def submit(body: Annotated[OneOrMany, Body()], studio: StudioOfApp) -> dict[str, Any]:
     """Answered as soon as it is on disk. A list is queued whole or not at all."""
     if isinstance(body, list):
-        sheet_id, views = await submit_all(studio, body)
-        return {"id": sheet_id, "jobs": [job_to_dict(view) for view in views]}
+        return _sheet_to_dict(await studio.submit_list(body))
     return job_to_dict(await studio.submit(body))
 
 
@@ -141,8 +139,7 @@ async def preview(
     summary="Queue a sheet: lists of seeds, steps, guidance and sizes are crossed",
 )
 async def submit_sheet(body: SheetRequest, studio: StudioOfApp) -> dict[str, Any]:
-    sheet = await studio.submit_sheet(body)
-    return {"id": sheet.id, "jobs": [job_to_dict(view) for view in sheet.jobs]}
+    return _sheet_to_dict(await studio.submit_sheet(body))
 
 
 @router.get("/queue", response_model=QueueAnswer, summary="How much waits, and how long it will take")
@@ -170,3 +167,7 @@ async def resume(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, An
 async def clear(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, Any]:
     cancelled = await studio.clear(lane)
     return {"cancelled": cancelled, "queue": queue_to_dict(studio.queue_summary())}
+
+
+def _sheet_to_dict(sheet: SheetView) -> dict[str, Any]:
+    return {"id": sheet.id, "jobs": [job_to_dict(view) for view in sheet.jobs]}

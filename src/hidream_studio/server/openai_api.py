@@ -26,7 +26,7 @@ from hidream_studio.server.errors import answers
 from hidream_studio.server.generate import base64_png, file_url
 from hidream_studio.server.openai_stream import PictureStream
 from hidream_studio.server.state import StudioOfApp
-from hidream_studio.server.waiting import finished_jobs, submit_all
+from hidream_studio.server.waiting import finished_jobs
 from hidream_studio.service.studio import Studio
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -149,8 +149,7 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
     requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
     if count == 1:
         return [await studio.submit(requests[0])]
-    _, views = await submit_all(studio, requests)
-    return views
+    return list((await studio.submit_list(requests)).jobs)
 
 
 def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:

@@ -1,4 +1,4 @@
-"""Queues several jobs, waits for jobs, and cancels them when the client hangs up. Knows nothing of what is answered."""
+"""Waits for jobs on behalf of a client, and cancels them when the client hangs up. Knows no answer."""
 
 from __future__ import annotations
 
@@ -10,27 +10,10 @@ from starlette.exceptions import HTTPException
 
 from hidream_studio.errors import ConflictError, NotFoundError, StudioError
 from hidream_studio.job.events import JobView
-from hidream_studio.job.ids import new_id
-from hidream_studio.job.request import GenerationRequest
 from hidream_studio.server.errors import job_failure
 from hidream_studio.service.studio import Studio
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
-
-
-async def submit_all(studio: Studio, requests: Sequence[GenerationRequest]) -> tuple[str, list[JobView]]:
-    """One sheet of all or none: each is looked at before the first is queued, and a refusal takes back what was."""
-    for request in requests:
-        studio.resolve(request)
-    sheet_id = new_id()
-    views: list[JobView] = []
-    try:
-        for request in requests:
-            views.append(await studio.submit(request, sheet_id=sheet_id))
-    except StudioError:
-        await cancel_jobs(studio, [view.id for view in views])
-        raise
-    return sheet_id, views
 
 
 async def finished_jobs(studio: Studio, job_ids: Sequence[str], request: Request) -> list[JobView]:
