@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from hidream_studio.cli import main
 
@@ -195,6 +197,8 @@ def test_the_page_is_served_beside_the_interface(server: Serving) -> None:
     assert server.client.get("/api/nothing").json()["error"]["code"] == "not_found"
     assert server.client.put("/api/jobs").status_code == 405
     assert server.client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    with pytest.raises(InvalidStatus):
+        connect(f"ws{server.url[4:]}/_nicegui_ws/socket.io/?EIO=4&transport=websocket", origin="http://evil.example")
     socket_path = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
     assert server.client.get(socket_path, headers={"Origin": "http://evil.example"}).status_code == 403
 

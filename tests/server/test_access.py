@@ -132,8 +132,8 @@ def test_where_there_is_a_token_nothing_is_answered_without_it(locked_studio: st
     assert httpx.get(address, headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
     assert httpx.get(address, headers={"Authorization": f"Bearer {TOKEN}"}).text == "inside"
     assert httpx.get(address, headers={"Authorization": b"Bearer \xff\xfe"}).status_code == 401
-    assert socket_says(locked_studio) == 401
-    assert socket_says(locked_studio, Authorization="Bearer wrong") == 401
+    assert socket_says(locked_studio) == 403
+    assert socket_says(locked_studio, Authorization="Bearer wrong") == 403
     assert socket_says(locked_studio, Authorization=f"Bearer {TOKEN}") == "inside"
 
 

@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
         told = None
         async for event in self._studio.subscribe():
             health = self._studio.health()
-            if event.type == "worker" and (health.phase, health.reason) != told:
+            if event.type == "worker" and health.phase != "stopped" and (health.phase, health.reason) != told:
                 told = (health.phase, health.reason)
                 where = f" on {health.device} in {health.precision}" if health.device else ""
                 why = f": {health.reason}" if health.reason else ""

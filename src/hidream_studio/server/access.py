@@ -141,7 +141,7 @@ class AccessMiddleware:
         elif scope["type"] == "http":
             await refusal(scope, receive, _with_headers(send))
         else:
-            await _refuse_websocket(scope, receive, send, refusal)
+            await _refuse_websocket(receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -227,16 +227,10 @@ def _unauthorized() -> Response:
     return error_response(401, error, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def _refuse_websocket(scope: Scope, receive: Receive, send: Send, refusal: Response) -> None:
-    message = await receive()
-    if message["type"] != "websocket.connect":
-        return
-    if "websocket.http.response" not in scope.get("extensions", {}):
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    """Closed before it is accepted, which servers answer with 403."""
+    if (await receive())["type"] == "websocket.connect":
         await send({"type": "websocket.close", "code": WEBSOCKET_POLICY_VIOLATION})
-        return
-    start = {"type": "websocket.http.response.start", "status": refusal.status_code, "headers": refusal.raw_headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": refusal.body})
 
 
 def _with_headers(send: Send) -> Send:

@@ -62,7 +62,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
     if rows:
         cells = ("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         yield f"<table>{''.join(cells)}</table>"
-    yield f"<div class='note'>answers {', '.join(operation['responses'])}</div>"
+    yield f"<div class='note'>answers {', '.join(sorted(operation['responses']))}</div>"
 
 
 def _fields(document: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -96,8 +96,12 @@ def _one_kind(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     names = {"minimum": "≥", "maximum": "≤", "exclusiveMinimum": ">", "minLength": "length ≥", "maxLength": "length ≤"}
-    limits = [f"{sign} {schema[name]}" for name, sign in names.items() if name in schema]
+    limits = [f"{sign} {_number(schema[name])}" for name, sign in names.items() if name in schema]
     return " ".join([str(schema.get("type", "any")), *limits])
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _text(value: object) -> str:
