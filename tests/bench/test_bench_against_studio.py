@@ -5,36 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from studio_process import studio
 
 PROJECT = Path(__file__).parents[2]
 LAUNCHER = PROJECT / "image_server" / "bench_quality_speed.py"
-
-
-@contextmanager
-def studio(checkpoint: Path, data: Path) -> Iterator[str]:
-    """The address of a server of its own process, on a free port."""
-    command = [
-        sys.executable, "-m", "hidream_studio", "serve", "--model", str(checkpoint), "--profile", "o1-tiny",
-        "--port", "0", "--data", str(data), "--threads", "1",
-    ]  # fmt: skip
-    log = (data.parent / "server.log").open("w")
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=data.parent)
-    assert server.stdout is not None
-    try:
-        address = server.stdout.readline().strip()
-        assert address.startswith("http://"), (data.parent / "server.log").read_text()
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-        server.stdout.close()
-        log.close()
 
 
 def bench(url: str, out: Path, *options: str) -> subprocess.CompletedProcess[str]:

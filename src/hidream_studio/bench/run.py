@@ -112,7 +112,8 @@ def _warm_weight(warm_up: Shot, expected_s: dict[str, float]) -> float:
 
 
 def _name(plan: Plan, shot: Shot) -> str:
-    parts = [shot.setting.names[0].replace(" at ", " ")]
+    width, height = shot.setting.size
+    parts = [f"{shot.setting.variant.name} {width}x{height}"]
     if len(plan.wishes.prompts) > 1:
         parts.append(f"prompt {shot.prompt_index + 1}")
     if len(plan.wishes.seeds) > 1:
