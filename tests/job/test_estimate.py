@@ -105,6 +105,23 @@ def test_attention_slower_than_linears_still_predicts_the_third_size_within_5_pe
     assert model.predict(work(2048, 50)).seconds == pytest.approx(sample(2048, 50).elapsed_s, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("precision", "step_ms"),
+    [("bf16", {1024: 51.407, 1536: 121.327, 2048: 228.678}), ("fp8", {1024: 35.868, 1536: 81.800, 2048: 156.244})],
+)
+def test_steps_measured_on_an_h200_at_1024_and_2048_predict_those_at_1536_within_5_percent(precision, step_ms):
+    """Steps with guidance of the 8B shape, as benchmarks/step_time.py measured them."""
+    key = CostKey("NVIDIA H200", precision, "compiled", "random")
+
+    def sample(side: int) -> CostSample:
+        job = work(side, 20)
+        timings = Timings(steps_s=20 * step_ms[side] / 1000, decode_s=0.01, png_s=2e-5 * job.image_tokens)
+        return CostSample.of(key, job, elapsed_s=timings.elapsed_s, timings=timings)
+
+    model = CostModel.fit(SHAPE_8B, key, [sample(1024), sample(2048)])
+    assert model.predict(work(1536, 20), text_kept=True).seconds == pytest.approx(sample(1536).elapsed_s, rel=0.05)
+
+
 def test_the_fitted_numbers_are_those_of_the_machine():
     samples = [
         run(GPU, side, steps, cfg=cfg) for side in (512, 1024, 1536, 2048) for steps in (8, 30) for cfg in (0, 1)
