@@ -18,7 +18,7 @@ from hidream_studio.errors import StudioError
 from hidream_studio.job.events import JobView
 from hidream_studio.server.errors import error_detail, job_failure
 from hidream_studio.server.generate import base64_png
-from hidream_studio.server.waiting import cancel_jobs
+from hidream_studio.server.waiting import PICTURE_LOST, cancel_jobs
 from hidream_studio.service.studio import Studio
 
 POLL_S = 0.02  # how often a running job is asked for a new preview; nothing is computed for it
@@ -50,7 +50,8 @@ class PictureStream(StreamingResponse):
                 async for event in self._picture(view):
                     yield event
         except StudioError as error:
-            await cancel_jobs(self._studio, self._job_ids)
+            if isinstance(error, PICTURE_LOST):
+                await cancel_jobs(self._studio, self._job_ids)
             yield _sse("error", {"error": error_detail(error)})
         self._told_everything = True
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from hidream_studio.errors import ConflictError, NotFoundError, StudioError
+from hidream_studio.errors import ConflictError, JobCancelled, NotFoundError
 from hidream_studio.job.events import JobView
-from hidream_studio.server.errors import job_failure
+from hidream_studio.server.errors import JobFailed, job_failure
 from hidream_studio.service.studio import Studio
 
+PICTURE_LOST = (JobFailed, JobCancelled)
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is there to read it
 
 
@@ -21,8 +22,10 @@ async def finished_jobs(studio: Studio, job_ids: Sequence[str], request: Request
 
     Raises
     ------
-    StudioError
-        why one of them failed or was cancelled; those that still wait or run are cancelled then.
+    JobFailed, JobCancelled
+        why one of them did not finish; those that still wait or run are cancelled then.
+    WorkerError
+        when the server stops, or cannot load its model; the jobs stay in the queue.
     """
     waiting = [asyncio.ensure_future(_finished(studio, job_id)) for job_id in job_ids]
     everything = asyncio.gather(*waiting)
@@ -34,7 +37,7 @@ async def finished_jobs(studio: Studio, job_ids: Sequence[str], request: Request
             await cancel_jobs(studio, job_ids)
             raise HTTPException(CLIENT_CLOSED_REQUEST, "the client hung up")
         return everything.result()
-    except StudioError:
+    except PICTURE_LOST:  # not when the server stops: its jobs wait for its next start
         await cancel_jobs(studio, job_ids)
         raise
     finally:
