@@ -23,7 +23,7 @@ from hidream_studio.server.app import create_app
 from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 
-CLOSE_CONNECTIONS_S = 2  # after a signal; the studio has 5 s in all
+CLOSE_CONNECTIONS_S = 4  # after a signal; the studio, which ends them, has 5 s in all
 BACKLOG = 2048  # uvicorn's own default
 logger = logging.getLogger(__name__)
 
