@@ -24,8 +24,7 @@ class Recipe:
     average_keep: float = 0.999  # a step
     growth: tuple[tuple[float, int], ...] = (
         (0.0, 1),
-        (0.08, 2),
-        (0.55, 3),
+        (0.2, 2),
     )  # from this share of the time: forwards a step
     pool_scenes: int = 131_072
 
@@ -66,7 +65,7 @@ SMALLER = (
     (10, 14),
     (14, 14),
 )
-WEIGHTS = {(8, 8): 5.0, (12, 12): 4.0, (16, 16): 7.0, (14, 14): 1.5}  # the others: 1
+WEIGHTS = {(8, 8): 5.0, (12, 12): 4.0, (16, 16): 9.0, (14, 14): 1.5}  # the others: 1
 SIZES = SMALLER + NATIVE
 
 

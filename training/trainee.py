@@ -135,7 +135,7 @@ def draw_sigma(count: int, image_tokens: int, device: torch.device) -> Tensor:
     centre = 0.8 + 0.5 * math.log(image_tokens / 64)
     spread = torch.sigmoid(centre + 1.5 * torch.randn(count, device=device))
     clean = 0.02 + 0.3 * level
-    return torch.where(chance < 0.15, clean, torch.where(chance < 0.25, level, spread)).clamp(0.001, 0.999)
+    return torch.where(chance < 0.09, clean, torch.where(chance < 0.19, level, spread)).clamp(0.001, 0.999)
 
 
 def loss(
