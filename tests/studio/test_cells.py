@@ -94,8 +94,8 @@ def test_seeds_alone_are_no_contact_sheet_and_neither_is_a_sweep_with_a_hole():
 
 def test_the_requested_size_stands_beside_the_rendered_one_where_they_differ():
     words = version_words(version("a01", width=300, height=300, snap_resolution=False), TINY)
-    assert words["size"] == "300 × 300 → 288 × 288"
-    assert version_words(version("a01"), TINY)["size"] == "256 × 256"
+    assert (words["size"], words["asked"]) == ("288 × 288", "300 × 300")
+    assert version_words(version("a01"), TINY)["asked"] == ""
 
 
 def test_badges_go_by_the_profile_of_the_model():
@@ -116,3 +116,11 @@ def test_only_running_out_of_memory_offers_a_smaller_retry():
 def test_a_screen_reader_hears_seed_size_state_and_time():
     label = version_words(replace(version("a01"), favourite=True), TINY)["label"]
     assert label == "DRAFT, seed 1, rendered 256 × 256, 24 steps, finished, 0.5 s, favourite"
+
+
+def test_a_page_that_stays_open_drops_its_oldest_pictures_but_none_that_is_held():
+    model = model_of(*(version(f"a{index:02}", prompt=f"prompt {index}") for index in range(10)))
+    model.put(version("a00", prompt="prompt 0", state="running"))
+    dropped = model.trim(6, keep={"a02"})
+    assert [group.id for group in dropped] == ["a01", "a03", "a04", "a05"]
+    assert len(model) == 6

@@ -129,7 +129,8 @@ def test_the_size_says_what_it_becomes_and_a_wrong_one_why(visitor):
     size.fill("300")
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
-    expect(cell(page, 0).locator(".cell-size")).to_contain_text("300 × 300 → 288 × 288")
+    expect(cell(page, 0).locator(".cell-size")).to_contain_text("288 × 288")
+    expect(cell(page, 0).locator(".cell-asked")).to_have_text("300 × 300 was asked")
 
 
 def test_a_prompt_is_shown_as_text_whatever_it_holds(visitor):

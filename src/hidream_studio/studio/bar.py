@@ -33,9 +33,9 @@ class Bar:
             icon_button("settings", "Settings", on_settings)
         self._banner = Tag("div", classes="banner", role="alert", hidden=True)
         with self._banner:
-            self._banner_title = Tag("b", "")
-            self._banner_text = Tag("span", "")
-            Tag("span", classes="bar-space")
+            with Tag("p"):
+                self._banner_title = Tag("b", "")
+                self._banner_text = Tag("span", "")
             self._again = Tag("button", "Try again", "small", on_click=run(session.studio.restart_worker))
             self._progress = Tag("i", classes="banner-bar")
         session.on_worker.add(self.draw_worker)

@@ -74,6 +74,19 @@ class SheetModel:
             self._groups.remove(group)
         return group, not group.roots
 
+    def trim(self, limit: int, keep: set[str]) -> list[Group]:
+        """Drop the oldest groups beyond `limit` versions, but none that is alive or holds a root of `keep`."""
+        dropped: list[Group] = []
+        for group in list(self._groups):
+            if len(self) <= limit:
+                break
+            family = [version for root in group.roots for version in self.family(root)]
+            if keep.isdisjoint(group.roots) and not any(version.state in LIVE for version in family):
+                for version in family:
+                    self.drop(version.key)
+                dropped.append(group)
+        return dropped
+
     def __contains__(self, key: str) -> bool:
         return key in self._versions
 

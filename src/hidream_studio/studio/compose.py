@@ -17,7 +17,8 @@ from hidream_studio.studio.components import Field
 from hidream_studio.studio.compose_state import MAX_COUNT, Plan, in_shape, plan, with_preset
 from hidream_studio.studio.dom import Tag, icon_button
 from hidream_studio.studio.fields import sizes_of
-from hidream_studio.studio.session import Session, explain
+from hidream_studio.studio.session import Session
+from hidream_studio.studio.signals import explain
 
 _SHAPES = (("1:1", 1.0), ("4:3", 4 / 3), ("3:2", 3 / 2), ("16:9", 16 / 9))
 
@@ -305,3 +306,4 @@ class Compose:
             text = "The queue is paused; new pictures wait."
         self._why.set_text(text)
         self._why.set_class("bad", health.phase == "failed")
+        self._generate.set(disabled=True if health.phase == "failed" else None)

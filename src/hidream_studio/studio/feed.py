@@ -7,6 +7,8 @@ import base64
 from dataclasses import replace
 from typing import Any
 
+from nicegui import background_tasks
+
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.events import Event
 from hidream_studio.service.views import Preview
@@ -22,18 +24,15 @@ class Feed:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self._dirty_jobs: dict[str, None] = {}  # an ordered set
         self._previews: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self._queue_changed = False
 
     def start(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._follow()),
-            asyncio.create_task(self._flush_loop()),
-            asyncio.create_task(self._tick_loop()),
-        ]
+        loops = (self._follow(), self._flush_loop(), self._tick_loop())
+        self._tasks = [background_tasks.create(loop) for loop in loops]  # which logs what goes wrong in them
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -42,6 +41,7 @@ class Feed:
     async def _follow(self) -> None:
         async for event in self._session.studio.subscribe():
             await self._take(event)
+        self.stop()  # the server is stopping
 
     async def _take(self, event: Event) -> None:
         session = self._session

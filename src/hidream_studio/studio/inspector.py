@@ -19,7 +19,9 @@ from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.dom import Tag, button, icon, icon_button
 from hidream_studio.studio.overlays import copy_text
-from hidream_studio.studio.session import Session, explain
+from hidream_studio.studio.restore import curl_line
+from hidream_studio.studio.session import Session
+from hidream_studio.studio.signals import explain
 from hidream_studio.studio.versions import LIVE, Version, badge_of, progress_words, side_name, took
 
 _MODES: tuple[tuple[FinishMode, str, str], ...] = (
@@ -129,7 +131,8 @@ class Inspector:
 
     def _copy_curl(self) -> None:
         if (version := self._session.front()) is not None:
-            line = self._session.curl(version, self._base_url)
+            with_token = self._session.studio.settings.token is not None
+            line = curl_line(version.job, self._base_url, with_token=with_token)
             copy_text(line, self._session, "The curl line is in the clipboard.")
 
     def _mode_changed(self, event: GenericEventArguments) -> None:

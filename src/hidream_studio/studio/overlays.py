@@ -14,8 +14,9 @@ from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.components import Viewer
 from hidream_studio.studio.dom import Tag, icon_button
-from hidream_studio.studio.session import Session, Toast
-from hidream_studio.studio.versions import Version, badge_of
+from hidream_studio.studio.session import Session
+from hidream_studio.studio.signals import Toast
+from hidream_studio.studio.versions import Version, badge_of, differences
 
 TOAST_S = 6.0
 MAX_TOASTS = 3
@@ -82,7 +83,7 @@ class Overlays:
             }
             for version in versions
         ]
-        different = session.compare_words(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
+        different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
         mode = session.view.get("compare_mode")
         self._layer.clear()
         with self._layer:

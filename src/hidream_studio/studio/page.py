@@ -22,8 +22,9 @@ from hidream_studio.studio.feed import Feed
 from hidream_studio.studio.inspector import Inspector
 from hidream_studio.studio.overlays import Overlays
 from hidream_studio.studio.restore import restored_from_png
-from hidream_studio.studio.session import Session, Toast, explain
+from hidream_studio.studio.session import Session
 from hidream_studio.studio.sheet_region import SheetRegion
+from hidream_studio.studio.signals import Toast, explain
 from hidream_studio.studio.tray import Tray
 
 STATIC = Path(__file__).parent / "static"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from hidream_studio.errors import ConflictError, NotFoundError, RequestError, StudioError
+from hidream_studio.errors import ConflictError, NotFoundError, StudioError
 from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import FinishMode, FinishRequest
 from hidream_studio.service.studio import Studio
 from hidream_studio.service.views import Estimate
-from hidream_studio.studio import words
 from hidream_studio.studio.cells import SheetModel
 from hidream_studio.studio.compose_state import (
     PLACEHOLDER_PROMPT,
@@ -26,39 +24,19 @@ from hidream_studio.studio.compose_state import (
     restored_state,
     stored_state,
 )
-from hidream_studio.studio.versions import Version, rank_of, version_of_image, version_of_job
+from hidream_studio.studio.shelf import Look, read_versions
+from hidream_studio.studio.signals import Signal, Toast
+from hidream_studio.studio.versions import Version, version_of_image, version_of_job
 
 COMPOSE_SETTING = "page.compose"
 VIEW_SETTING = "page.view"
 DISMISSED_SETTING = "page.dismissed"
 PAGE_OF_PICTURES = 200  # loaded at once
+MOST_KEPT = 2 * PAGE_OF_PICTURES  # on a page that stays open; older ones go, and come back with "Show older"
 KEPT_DISMISSED = 500
 LIVE_QUIET_S = 0.4
 SAVE_QUIET_S = 0.3
 MAX_COMPARED = 4
-
-FILTERS = ("all", "favourites", "drafts", "finals", "rejected")
-
-
-class Signal:
-    """Callbacks in the order in which they were added."""
-
-    def __init__(self) -> None:
-        self._callbacks: list[Callable[..., Any]] = []
-
-    def add(self, callback: Callable[..., Any]) -> None:
-        self._callbacks.append(callback)
-
-    def __call__(self, *args: Any) -> None:
-        for callback in self._callbacks:
-            callback(*args)
-
-
-@dataclass(frozen=True)
-class Toast:
-    text: str
-    action: str | None = None
-    on_action: Callable[[], Any] | None = None
 
 
 class Session:
@@ -70,9 +48,9 @@ class Session:
         self.model = SheetModel(studio.profile)
         self.compose: ComposeState = restored_state(None, studio.profile)
         self.view: dict[str, Any] = {}
-        self.filter = "all"
-        self.query = ""
+        self.look = Look()
         self.more = False
+        self.kept = MOST_KEPT
         self.selected: str | None = None  # root key
         self.picked: list[str] = []  # version keys
         self.finish_mode: FinishMode = "re-render"
@@ -100,7 +78,10 @@ class Session:
 
     async def load(self) -> None:
         """Everything that a first drawing needs, from the library; SQLite is the truth, the page only a view."""
-        stored, view, dismissed = await asyncio.to_thread(self._stored_settings)
+        setting = self.studio.library.setting
+        stored = await asyncio.to_thread(setting, COMPOSE_SETTING, None)
+        view = await asyncio.to_thread(setting, VIEW_SETTING, {})
+        dismissed = await asyncio.to_thread(setting, DISMISSED_SETTING, [])
         self.compose = restored_state(stored, self.profile)
         self.view = view if isinstance(view, dict) else {}
         self.dismissed = dismissed if isinstance(dismissed, list) else []
@@ -111,53 +92,19 @@ class Session:
 
     async def reload(self, *, keep_older: bool = False) -> None:
         limit = PAGE_OF_PICTURES + (len(self.model) if keep_older else 0)
-        versions = await asyncio.to_thread(self._read, limit)
+        versions = await asyncio.to_thread(read_versions, self.studio, self.look, set(self.dismissed), limit)
         self.more = sum(1 for version in versions if version.has_image) >= limit
-        self.model.load(version for version in versions if self._matches(version))
+        self.model.load(version for version in versions if self.look.matches(version, self.profile))
+        self.kept = max(MOST_KEPT, len(self.model) + PAGE_OF_PICTURES)
         if self.selected is not None and self.selected not in self.model:
             self.selected = None
 
-    def _stored_settings(self) -> tuple[Any, Any, Any]:
-        library = self.studio.library
-        return (
-            library.setting(COMPOSE_SETTING, None),
-            library.setting(VIEW_SETTING, {}),
-            library.setting(DISMISSED_SETTING, []),
-        )
-
-    def _read(self, limit: int) -> list[Version]:
-        favourite = True if self.filter == "favourites" else None
-        images = self.studio.library.images(
-            q=self.query or None, favourite=favourite, rejected=self.filter == "rejected", limit=limit
-        )
-        versions = {image.id: version_of_image(image) for image in images}
-        if self.filter in ("all", "drafts", "finals") and not self.query:
-            oldest = min((version.created_at for version in versions.values()), default="")
-            for view in self.studio.jobs(states=("queued", "running", "failed", "cancelled"), limit=limit):
-                if view.id in self.dismissed or view.id in versions:
-                    continue
-                if view.state in ("queued", "running") or view.created_at >= oldest:
-                    versions[view.id] = version_of_job(view)
-        return list(versions.values())
-
-    def _matches(self, version: Version) -> bool:
-        if self.filter == "drafts":
-            return rank_of(version.job, self.profile) == "draft"
-        if self.filter == "finals":
-            return rank_of(version.job, self.profile) != "draft"
-        return True
-
-    async def show(self, *, filter_name: str | None = None, query: str | None = None, older: bool = False) -> None:
+    async def show(self, look: Look | None = None, *, older: bool = False) -> None:
         """Another filter, another search, or more of the past."""
-        self.filter = filter_name if filter_name is not None else self.filter
-        self.query = query if query is not None else self.query
+        self.look = look or self.look
         await self.reload(keep_older=older)
         self.on_sheet()
         self.on_marks()
-
-    def takes_new(self) -> bool:
-        """Whether new jobs belong into what is shown now."""
-        return not self.query and self.filter in ("all", "drafts", "finals")
 
     def front(self) -> Version | None:
         return self.model.front(self.selected) if self.selected is not None else None
@@ -218,7 +165,7 @@ class Session:
 
     def _sweep_rejected(self) -> None:
         """What was rejected stays as a ghost, so that it can be undone, until the next round starts."""
-        if self.filter == "rejected":
+        if self.look.filter == "rejected":
             return
         for version in [version for version in self.model if version.rejected]:
             self.forget(version.key)
@@ -289,8 +236,9 @@ class Session:
         front = self.model.front(root)
         if front is None or not front.has_image:
             return
-        if front.key in self.picked:
-            self.picked.remove(front.key)
+        family = {version.key for version in self.model.family(root)}
+        if family & set(self.picked):
+            self.picked = [key for key in self.picked if key not in family]
         else:
             self.picked.append(front.key)
         self.on_marks()
@@ -395,16 +343,24 @@ class Session:
     def take(self, version: Version) -> None:
         """A version as it is now: new, or in another state."""
         known = self.model.version(version.key)
-        if known is None and (not self.takes_new() or not self._matches(version)):
+        if known is None and not (self.look.takes_new and self.look.matches(version, self.profile)):
             return
         before = self.model.root_of(version.key) if known else None
         group, cells_changed = self.model.put(version)
         if cells_changed:
             self.on_group(group.id)
+            self._trim()
         else:
             self.on_cell(before or self.model.root_of(version.key))
         if version.key in self.picked or self.selected == self.model.root_of(version.key):
             self.on_marks()
+
+    def _trim(self) -> None:
+        """A page that stays open for days holds no more than one that was just opened."""
+        keep = {self.model.root_of(key) for key in self.picked} | {self.selected or ""}
+        for group in self.model.trim(self.kept, keep):
+            self.on_group(group.id)
+            self.more = True
 
     def forget(self, key: str) -> None:
         if key not in self.model:
@@ -439,34 +395,4 @@ class Session:
             self.model.put(version)
             self.on_progress(version)
             return
-        self.take(version)
-
-    def curl(self, version: Version, base_url: str) -> str:
-        """A shell line that draws this picture again."""
-        from hidream_studio.studio.restore import curl_line
-
-        return curl_line(version.job, base_url, with_token=self.studio.settings.token is not None)
-
-    def compare_words(self, versions: list[Version]) -> str:
-        """The settings that differ between these, in one line."""
-        jobs = [version.job for version in versions]
-        facts: dict[str, list[str]] = {
-            "size": [words.size(job.width, job.height) for job in jobs],
-            "steps": [str(job.steps) for job in jobs],
-            "guidance": [words.number(job.guidance_scale) for job in jobs],
-            "seed": [str(job.seed) for job in jobs],
-            "sampler": [job.sampler for job in jobs],
-            "prompt": [words.excerpt(job.prompt, 40) for job in jobs],
-            "took": [words.duration(version.elapsed_s) for version in versions],
-        }
-        parts = [f"{name} {' | '.join(values)}" for name, values in facts.items() if len(set(values)) > 1]
-        return " · ".join(parts) or "All settings are equal."
-
-
-def explain(error: StudioError) -> str:
-    """An error's sentence as the page says it."""
-    message = error.message
-    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
-
-
-__all__ = ["FILTERS", "RequestError", "Session", "Signal", "Toast", "explain"]
+        self.take(replace(version, model=self.studio.health().model) if version.has_image else version)

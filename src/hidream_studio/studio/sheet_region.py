@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from hidream_studio.errors import StudioError
+from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.components import Field, Sheet
+from hidream_studio.studio.compose_state import plan
 from hidream_studio.studio.dom import Tag, icon
-from hidream_studio.studio.session import FILTERS, Session
+from hidream_studio.studio.session import Session
+from hidream_studio.studio.shelf import FILTERS, Filter, Look
 from hidream_studio.studio.versions import Version, progress_words
 
 _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
@@ -33,7 +38,10 @@ class SheetRegion:
                 with Tag("div", classes="search", role="search"):
                     icon("search")
                     self.search = Field(
-                        session.query, label="Search prompts and settings", placeholder="Search", on_text=self._searched
+                        session.look.query,
+                        label="Search prompts and settings",
+                        placeholder="Search",
+                        on_text=self._searched,
                     )
                 self._draw_thumb_size()
             self._scroll = Tag("div", classes="sheet-scroll")
@@ -53,7 +61,7 @@ class SheetRegion:
         self._filters = {}
         with Tag("div", classes="segments", role="group", aria_label="Show"):
             for name in FILTERS:
-                pressed = "true" if name == self._session.filter else "false"
+                pressed = "true" if name == self._session.look.filter else "false"
                 self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
 
     def _draw_thumb_size(self) -> None:
@@ -78,16 +86,16 @@ class SheetRegion:
         self._slider._props["value"] = size
         self._session.save_view(thumb_px=size)
 
-    def _filter(self, name: str) -> Callable[[], Any]:
+    def _filter(self, name: Filter) -> Callable[[], Any]:
         async def show() -> None:
             for other, tag in self._filters.items():
                 tag.set(aria_pressed="true" if other == name else "false")
-            await self._session.show(filter_name=name)
+            await self._session.show(replace(self._session.look, filter=name))
 
         return self._run(show)
 
     async def _searched(self, text: str) -> None:
-        await self._session.show(query=text.strip())
+        await self._session.show(replace(self._session.look, query=text.strip()))
 
     # drawing
 
@@ -126,6 +134,7 @@ class SheetRegion:
                 self.sheet.put_group(model.group_cells(group), order[group_id])
         self.sheet.patch([model.cell(root) for root in cells if model.front(root) is not None])
         if groups:
+            self.sheet.set_more(self._session.more)
             self._draw_empty()
 
     def _draw_progress(self, version: Version) -> None:
@@ -136,9 +145,7 @@ class SheetRegion:
 
     def _draw_marks(self) -> None:
         session = self._session
-        picked = {session.model.root_of(key) for key in session.picked}
-        shown = [root for root in picked if (front := session.model.front(root)) and front.key in session.picked]
-        self.sheet.mark_cells(shown)
+        self.sheet.mark_cells([session.model.root_of(key) for key in session.picked])
         if session.selected != self._page_selected:  # else an echo would undo what was selected since
             self._page_selected = session.selected
             self.sheet.choose(session.selected)
@@ -146,7 +153,7 @@ class SheetRegion:
     def _draw_empty(self) -> None:
         """A first visit gets three prompts that this model can draw; an empty search says what it looked for."""
         session = self._session
-        kind = "" if len(session.model) else "welcome" if session.filter == "all" and not session.query else "nothing"
+        kind = "" if len(session.model) else "welcome" if session.look == Look() else "nothing"
         if self._empty._props.get("data-kind", "") == kind and kind != "nothing":
             return
         self._empty.clear()
@@ -155,7 +162,7 @@ class SheetRegion:
             if kind == "welcome":
                 self._draw_welcome()
             elif kind == "nothing":
-                about = f"No picture fits “{session.query}”." if session.query else "Nothing here yet."
+                about = f"No picture fits “{session.look.query}”." if session.look.query else "Nothing here yet."
                 Tag("p", about, "nothing", role="status")
 
     def _draw_welcome(self) -> None:
@@ -167,7 +174,15 @@ class SheetRegion:
                 for prompt in session.profile.examples[:3]:
                     with Tag("button", on_click=self._run(self._example(prompt))):
                         Tag("span", prompt)
-                        icon("arrow")
+                        Tag("span", self._example_price(prompt), "estimate")
+
+    def _example_price(self, prompt: str) -> str:
+        session = self._session
+        try:
+            wanted = plan(session.compose.changed(prompt=prompt), session.profile, random_seed=0)
+            return words.about(session.price(wanted)[0])
+        except StudioError:
+            return ""
 
     def _example(self, prompt: str) -> Callable[[], Any]:
         session = self._session

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hidream_studio.job.adjustment import Adjustment
@@ -103,7 +104,7 @@ def rank_of(job: Job, profile: ModelProfile) -> Rank:
 def badge_of(job: Job, profile: ModelProfile) -> str:
     """DRAFT, or the side that a square of that area would have: 1536, 2K."""
     rank = rank_of(job, profile)
-    if rank == "draft":
+    if rank == "draft" and job.finish_mode is None:
         return "DRAFT"
     if rank == "exact":
         return f"{job.steps} STEPS"
@@ -127,7 +128,8 @@ def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
     values: dict[str, Any] = {
         "state": _cell_state(version.state),
         "seed": str(job.seed),
-        "size": f"{words.size(*asked)} → {rendered}" if differs else rendered,
+        "size": rendered,
+        "asked": words.size(*asked) if differs else "",
         "sizeTitle": f"asked {words.size(*asked)}, rendered {rendered}" if differs else f"rendered {rendered}",
         "steps": job.steps,
         "step": version.step,
@@ -138,6 +140,8 @@ def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
         "image": f"/api/images/{version.key}/thumb" if version.has_image else None,
         "preview": version.preview,
         "reason": version.error.message if version.error else None,
+        "cost": words.about(version.estimate_s),
+        "smallerCost": words.about(None if version.estimate_s is None else version.estimate_s / 2),  # half the pixels
         "smaller": version.error is not None and version.error.code == "out_of_memory",
     }
     values |= progress_words(version)
@@ -181,8 +185,20 @@ def took(version: Version) -> str:
     return " → ".join(part for part in parts if part)
 
 
-def with_progress(version: Version, **changes: Any) -> Version:
-    return replace(version, **changes)
+def differences(versions: Sequence[Version]) -> str:
+    """The settings that differ between these, in one line."""
+    jobs = [version.job for version in versions]
+    facts: dict[str, list[str]] = {
+        "size": [words.size(job.width, job.height) for job in jobs],
+        "steps": [str(job.steps) for job in jobs],
+        "guidance": [words.number(job.guidance_scale) for job in jobs],
+        "seed": [str(job.seed) for job in jobs],
+        "sampler": [job.sampler for job in jobs],
+        "prompt": [words.excerpt(job.prompt, 40) for job in jobs],
+        "took": [words.duration(version.elapsed_s) for version in versions],
+    }
+    parts = [f"{name} {' | '.join(values)}" for name, values in facts.items() if len(set(values)) > 1]
+    return " · ".join(parts) or "All settings are equal."
 
 
 def _cell_state(state: State) -> str:

@@ -47,6 +47,9 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
     def drop_group(self, group_id: str) -> None:
         self.run_method("dropGroup", group_id)
 
+    def set_more(self, more: bool) -> None:
+        self.run_method("setMore", more)
+
     def mark_cells(self, picked: Sequence[str]) -> None:
         self.run_method("mark", list(picked))
 

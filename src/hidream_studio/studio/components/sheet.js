@@ -62,6 +62,9 @@ export default {
       this.own = this.own.filter((group) => group.id !== id);
       this.index();
     },
+    setMore(more) {
+      this.hasMore = more;
+    },
     mark(picked) {
       this.picked = picked;
     },
@@ -112,7 +115,7 @@ export default {
       if (to) this.focusCell(to.dataset.key);
     },
     columns(group) {
-      return group.grid ? { gridTemplateColumns: `auto repeat(${group.grid.columns.length}, minmax(min(112px, var(--thumb-min)), calc(var(--thumb-min) * 1.6)))` } : null;
+      return group.grid ? { gridTemplateColumns: `max-content repeat(${group.grid.columns.length}, minmax(min(112px, var(--thumb-min)), calc(var(--thumb-min) * 1.6)))` } : null;
     },
   },
   template: `

@@ -22,6 +22,9 @@ export default {
     single() {
       return this.pictures.length === 1;
     },
+    choosable() {
+      return this.mode === "flicker" ? !this.single : this.mode === "slider" && this.pictures.length > 2;
+    },
     panes() {
       if (this.single) return [0];
       if (this.mode === "side") return this.pictures.map((_, index) => index);
@@ -216,7 +219,7 @@ export default {
         aria-valuemin="0" aria-valuemax="100" :aria-valuenow="Math.round(split * 100)" :style="{ left: split * 100 + '%' }"
         @pointerdown="grabSplit" @pointermove="dragSplit" @pointerup="splitting = false"><i></i></div>
     </div>
-    <footer v-if="!single" class="viewer-foot">
+    <footer v-if="choosable" class="viewer-foot">
       <button v-for="(picture, index) in pictures" :key="index" class="viewer-chip" :class="{ on: isShown(index) }" :aria-pressed="isShown(index)"
         @click="choose(index)"><img :src="picture.thumb" alt=""><span><b>{{ index + 1 }}</b> {{ picture.label }}</span></button>
     </footer>

@@ -35,22 +35,22 @@ export default {
     :class="['is-' + front.state, { selected, picked, stacked: cell.versions.length > 1, rejected: front.rejected, bare: !source }]"
     @focus="act('select')" @click="act('select')" @dblclick="front.image && act('view')">
     <div class="cell-picture" :style="{ aspectRatio: ratio }">
-      <img v-if="source && !broken" :src="source" alt="" draggable="false" loading="lazy" decoding="async" @error="broken = true">
+      <img v-if="source && !broken" :src="source" alt="" draggable="false" :loading="front.image ? 'lazy' : 'eager'" decoding="async" @error="broken = true">
       <div v-if="broken" class="cell-note"><span>The file of this picture is gone.</span></div>
       <div v-else-if="front.state === 'waiting'" class="cell-note"><b>{{ front.place }}</b><span>{{ front.left }}</span></div>
       <div v-else-if="front.state === 'running' && !source" class="cell-note"><b>Starting</b><span>{{ front.left }}</span></div>
       <div v-else-if="front.state === 'failed'" class="cell-note cell-failed">
         <span>{{ front.reason }}</span>
         <div class="cell-note-actions">
-          <button class="small" @click.stop="act('retry')">Retry</button>
-          <button v-if="front.smaller" class="small" @click.stop="act('smaller')">Retry smaller</button>
+          <button class="small" @click.stop="act('retry')">Retry <span class="estimate">{{ front.cost }}</span></button>
+          <button v-if="front.smaller" class="small" @click.stop="act('smaller')">Retry smaller <span class="estimate">{{ front.smallerCost }}</span></button>
           <button class="small quiet" @click.stop="act('dismiss')">Dismiss</button>
         </div>
       </div>
       <div v-else-if="front.state === 'cancelled'" class="cell-note cell-ghost">
         <span>Cancelled</span>
         <div class="cell-note-actions">
-          <button class="small" @click.stop="act('retry')">Put back</button>
+          <button class="small" @click.stop="act('retry')">Put back <span class="estimate">{{ front.cost }}</span></button>
           <button class="small quiet" @click.stop="act('dismiss')">Dismiss</button>
         </div>
       </div>
@@ -77,6 +77,7 @@ export default {
       <span class="cell-time" :title="front.timeTitle">{{ front.time }}</span>
       <span class="cell-size" :title="front.sizeTitle">{{ front.size }} · {{ front.steps }} steps</span>
       <span class="badge" :class="'badge-' + front.rank">{{ front.badge }}</span>
+      <span v-if="front.asked" class="cell-asked">{{ front.asked }} was asked</span>
     </footer>
   </article>`,
 };

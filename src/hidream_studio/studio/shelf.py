@@ -1,0 +1,54 @@
+"""What the sheet shows, read from the library: pictures by filter and search, and jobs that have none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.service.studio import Studio
+from hidream_studio.studio.versions import LIVE, Version, rank_of, version_of_image, version_of_job
+
+MAX_LIVE = 100_000  # the queue's own limit is below this
+
+Filter = Literal["all", "favourites", "drafts", "finals", "rejected"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which pictures somebody wants to see."""
+
+    filter: Filter = "all"
+    query: str = ""
+
+    @property
+    def takes_new(self) -> bool:
+        """Whether new jobs belong into it."""
+        return not self.query and self.filter in ("all", "drafts", "finals")
+
+    def matches(self, version: Version, profile: ModelProfile) -> bool:
+        if self.filter == "drafts":
+            return rank_of(version.job, profile) == "draft"
+        if self.filter == "finals":
+            return rank_of(version.job, profile) != "draft"
+        return True
+
+
+def read_versions(studio: Studio, look: Look, dismissed: Collection[str], limit: int) -> list[Version]:
+    """The newest `limit` pictures, and the jobs that wait, run, failed or were cancelled since the oldest of them."""
+    images = studio.library.images(
+        q=look.query or None,
+        favourite=True if look.filter == "favourites" else None,
+        rejected=look.filter == "rejected",
+        limit=limit,
+    )
+    versions = {image.id: version_of_image(image) for image in images}
+    if look.takes_new:
+        oldest = min(versions, default="")  # ids sort by the time of asking
+        ended = studio.jobs(states=("failed", "cancelled"), limit=limit)
+        for view in (*studio.jobs(states=LIVE, limit=MAX_LIVE), *(job for job in ended if job.id >= oldest)):
+            if view.id not in dismissed and view.id not in versions:
+                versions[view.id] = version_of_job(view)
+    return list(versions.values())
