@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,41 @@ from hidream_studio.model.tokens import PromptTokenizer
 
 def test_ids_are_upstreams_exactly(tokenizer: PromptTokenizer, golden: dict) -> None:
     assert tokenizer.encode(golden["prompt"]) == golden["input_ids"][0].tolist()
+
+
+def test_reading_a_tokenizer_does_not_wait_for_transformers(checkpoint_copy: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from hidream_studio.model.tokens import PromptTokenizer; "
+        "PromptTokenizer(Path(sys.argv[1])).encode('a red circle'); "
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(checkpoint_copy)], capture_output=True, text=True)
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
+
+
+def test_tokens_that_only_the_configuration_names_are_read_by_transformers(
+    tokenizer: PromptTokenizer, checkpoint_copy: Path
+) -> None:
+    path = checkpoint_copy / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "<|tms_token|>"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    prompt = "Ein Schild: 'Straße' — 雨の街, naïve 🙂"
+    assert PromptTokenizer(checkpoint_copy).encode(prompt) == tokenizer.encode(prompt)
+
+
+@pytest.mark.parametrize("field", ["chat_template", "chat_template as a list"])
+def test_the_chat_template_may_stand_in_the_configuration(
+    tokenizer: PromptTokenizer, checkpoint_copy: Path, field: str
+) -> None:
+    template = (checkpoint_copy / "chat_template.jinja").read_text(encoding="utf-8")
+    (checkpoint_copy / "chat_template.jinja").unlink()
+    config = checkpoint_copy / "tokenizer_config.json"
+    values = json.loads(config.read_text(encoding="utf-8"))
+    named = [{"name": "default", "template": template}]
+    values["chat_template"] = template if field == "chat_template" else named
+    config.write_text(json.dumps(values), encoding="utf-8")
+    assert PromptTokenizer(checkpoint_copy).encode("a cat") == tokenizer.encode("a cat")
 
 
 @pytest.mark.parametrize(
