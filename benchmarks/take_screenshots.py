@@ -120,7 +120,10 @@ def show(camera: Camera) -> None:
     page.locator(".contact .cell").nth(4).click()
     page.mouse.move(5, 5)
     camera.take("sweep")
-    camera.take("wide", camera.open({"width": 2560, "height": 1440}))
+    wide = camera.open({"width": 2560, "height": 1440})
+    wide.locator(".cell").nth(4).click()
+    wide.mouse.move(5, 5)
+    camera.take("wide", wide)
     camera.take("phone", camera.open(PHONE, device_scale_factor=2, has_touch=True, is_mobile=True))
 
 

@@ -104,7 +104,6 @@ class Page:
             "generate": session.generate,
             "new-seeds": session.generate_new_seeds,
             "compare": session.compare,
-            "search": self.sheet.search.focus,
             "help": self.overlays.help,
             "escape": self._escape,
             "finish": lambda: session.finish_selected("standard"),

@@ -51,6 +51,7 @@ class Session:
         self.look = Look()
         self.more = False
         self.kept = MOST_KEPT
+        self._shown = 0
         self.selected: str | None = None  # root key
         self.picked: list[str] = []  # version keys
         self.finish_mode: FinishMode = "re-render"
@@ -92,7 +93,10 @@ class Session:
 
     async def reload(self, *, keep_older: bool = False) -> None:
         limit = PAGE_OF_PICTURES + (len(self.model) if keep_older else 0)
-        versions = await asyncio.to_thread(read_versions, self.studio, self.look, set(self.dismissed), limit)
+        look = self.look
+        versions = await asyncio.to_thread(read_versions, self.studio, look, set(self.dismissed), limit)
+        if look != self.look:
+            return
         self.more = sum(1 for version in versions if version.has_image) >= limit
         self.model.load(version for version in versions if self.look.matches(version, self.profile))
         self.kept = max(MOST_KEPT, len(self.model) + PAGE_OF_PICTURES)
@@ -102,9 +106,12 @@ class Session:
     async def show(self, look: Look | None = None, *, older: bool = False) -> None:
         """Another filter, another search, or more of the past."""
         self.look = look or self.look
+        self._shown += 1
+        turn = self._shown
         await self.reload(keep_older=older)
-        self.on_sheet()
-        self.on_marks()
+        if turn == self._shown:  # else somebody typed on: the later look draws
+            self.on_sheet()
+            self.on_marks()
 
     def front(self) -> Version | None:
         return self.model.front(self.selected) if self.selected is not None else None

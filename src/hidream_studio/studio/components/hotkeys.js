@@ -37,8 +37,9 @@ export default {
       if (arrow && event.target.closest("select, [role=radiogroup], input")) return;
       event.preventDefault();
       if (event.repeat && !arrow) return;
-      // the sheet moves by itself, at once: a key that follows finds the new cell selected
+      // these two act at once: the key that follows finds the next cell selected, the next letter the search field
       if (arrow) document.dispatchEvent(new CustomEvent("studio-move", { detail: action }));
+      else if (action === "search") document.querySelector("[role=search] input")?.focus();
       else this.$emit("key", action);
     },
     typing(target) {
