@@ -36,6 +36,7 @@ MOST_KEPT = 2 * PAGE_OF_PICTURES  # on a page that stays open; older ones go, an
 KEPT_DISMISSED = 500
 LIVE_QUIET_S = 0.4
 SAVE_QUIET_S = 0.3
+LOOK_AGAIN_S = 0.5  # after a picture came that a search may find
 MAX_COMPARED = 4
 
 
@@ -74,6 +75,7 @@ class Session:
 
         self._save_task: asyncio.Task[None] | None = None
         self._live_task: asyncio.Task[None] | None = None
+        self._look_task: asyncio.Task[None] | None = None
 
     # reading
 
@@ -351,6 +353,8 @@ class Session:
         """A version as it is now: new, or in another state."""
         known = self.model.version(version.key)
         if known is None and not (self.look.takes_new and self.look.matches(version, self.profile)):
+            if version.has_image and not self.look.takes_new:
+                self._look_again_soon()  # it may fit the search
             return
         before = self.model.root_of(version.key) if known else None
         group, cells_changed = self.model.put(version)
@@ -361,6 +365,14 @@ class Session:
             self.on_cell(before or self.model.root_of(version.key))
         if version.key in self.picked or self.selected == self.model.root_of(version.key):
             self.on_marks()
+
+    def _look_again_soon(self) -> None:
+        if self._look_task is None or self._look_task.done():
+            self._look_task = asyncio.create_task(self._look_again())
+
+    async def _look_again(self) -> None:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        await self.show()
 
     def _trim(self) -> None:
         """A page that stays open for days holds no more than one that was just opened."""

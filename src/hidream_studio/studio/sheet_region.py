@@ -94,8 +94,9 @@ class SheetRegion:
 
         return self._run(show)
 
-    async def _searched(self, text: str) -> None:
-        await self._session.show(replace(self._session.look, query=text.strip()))
+    def _searched(self, text: str) -> Any:
+        session = self._session
+        return self._run(lambda: session.show(replace(session.look, query=text.strip())))()
 
     # drawing
 
