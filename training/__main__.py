@@ -1,10 +1,11 @@
-"""`python3 -m training`: the whole model in one command, on one GPU. Wires the parts, keeps time, writes log and files."""
+"""`python3 -m training`: the whole model in one command. Wires the parts, keeps time, writes log and files."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,15 +15,19 @@ def main(arguments: list[str] | None = None) -> int:
     begin = time.monotonic()
     options = _options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    rank = int(os.environ.get("RANK", "0"))  # of several processes, one a GPU: see team.py
 
     def say(text: str) -> None:
-        print(f"[{time.monotonic() - begin:6.1f} s] {text}", file=sys.stderr, flush=True)
+        if rank == 0:
+            print(f"[{time.monotonic() - begin:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     from training.pool import SceneStream
     from training.tokenizer import build_tokenizer, vocabulary_size
 
     tokenizer = build_tokenizer()
-    stream = SceneStream(tokenizer, options.seed, options.processes)  # starts to draw while torch is imported
+    stream = SceneStream(
+        tokenizer, options.seed + 100 * rank, options.processes
+    )  # starts to draw while torch is imported
     try:
         return _train(options, tokenizer, vocabulary_size(tokenizer), stream, begin, say)
     finally:
@@ -32,46 +37,68 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: ignore[no-untyped-def]
     import torch
 
-    from hidream_studio.model.transformer import O1Transformer
     from training.export import export, save_frame
     from training.loop import Trainer
     from training.pool import ScenePool
-    from training.recipe import SIZES, TINY, Recipe
-    from training.render import Tables, render_patches
+    from training.recipe import SIZES, TINY, Recipe, continued
+    from training.team import Team
     from training.tokenizer import encode
-    from training.trainee import start_weights
 
-    torch.manual_seed(options.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    team = Team.of_environment()
+    torch.manual_seed(options.seed + 100 * team.rank)
+    device = team.device()
     recipe = TINY if options.tiny else Recipe()
+    if options.start is not None:
+        recipe = continued(recipe)
     sizes = ((8, 8), (10, 12), (9, 8)) if options.tiny else SIZES
-    say(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device.type == 'cuda' else 'the CPU'}")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    say(f"torch {torch.__version__} on {team.count} × {name}")
     pool = ScenePool(recipe.pool_scenes, device)
     while pool.scenes_seen < recipe.pool_scenes:
         pool.add(stream.take())
     say(f"{pool.scenes_seen:,} scenes drawn")
-    config = recipe.config(vocabulary)
-    model = O1Transformer(config).to(device)
-    sample = render_patches(pool.values[: 24 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
-    start_weights(model, sample, options.seed)
-    say(
-        f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters start from the PCA of {len(sample):,} patches"
-    )
-    del sample
-    save_frame(config, tokenizer, options.out)
+    model = _model(options, recipe.config(vocabulary), pool, device)
+    say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters start from {options.start or 'a PCA'}")
+    if team.leads:
+        save_frame(model.config, tokenizer, options.out)
     unconditional = encode(tokenizer, [" "])[0]
-    trainer = _ready(Trainer, model, recipe, pool, unconditional, sizes, options, say)
+    trainer = _ready(Trainer, model, recipe, pool, unconditional, sizes, options, team, say)
     if options.profile:
         _profile(trainer, sizes, say)
+    team.join(parameter.data for parameter in model.parameters())
+    say(f"{team.count} processes have met")
     seconds = max(options.minutes * 60 - (time.monotonic() - begin) - options.reserve_s, 5.0)
     say(f"{seconds:.0f} s of training follow")
     _follow(trainer, stream, sizes, seconds, options, say)
-    export(model, trainer.average.weights, options.out)
-    say(f"exported to {options.out}")
+    if team.leads:
+        export(model, trainer.average.weights, options.out)
+        say(f"exported to {options.out}")
+    team.leave()
     return 0
 
 
-def _ready(kind, model, recipe, pool, unconditional, sizes, options, say):  # type: ignore[no-untyped-def]
+def _model(options, config, pool, device):  # type: ignore[no-untyped-def]
+    """Fresh weights, or those of a checkpoint to go on from."""
+    import torch
+
+    from hidream_studio.model.checkpoint import open_checkpoint
+    from hidream_studio.model.transformer import O1Transformer
+    from hidream_studio.model.weights import load_model
+    from training.render import Tables, render_patches
+    from training.trainee import start_weights
+
+    if options.start is not None:
+        model = load_model(open_checkpoint(str(options.start)), device, torch.float32).requires_grad_(True)
+        if model.config != config:
+            raise SystemExit(f"{options.start} has another shape or vocabulary: {model.config}, not {config}")
+        return model
+    model = O1Transformer(config).to(device)
+    sample = render_patches(pool.values[: 24 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
+    start_weights(model, sample, options.seed)
+    return model
+
+
+def _ready(kind, model, recipe, pool, unconditional, sizes, options, team, say):  # type: ignore[no-untyped-def]
     """A trainer that runs: compiled and captured where that works, plainer where it does not."""
     import traceback
 
@@ -83,7 +110,7 @@ def _ready(kind, model, recipe, pool, unconditional, sizes, options, say):  # ty
         for parameter, value in zip(model.parameters(), start, strict=True):
             parameter.data.copy_(value)
             parameter.grad = None
-        trainer = kind(model, recipe, pool, unconditional, compiled=compiled, graphs=graphs)
+        trainer = kind(model, recipe, pool, unconditional, compiled=compiled, graphs=graphs, team=team)
         try:
             trainer.warm_up(_compile_order(sizes), say)
         except Exception:  # a plainer way remains, or the last one's own error is raised
@@ -140,6 +167,10 @@ def _follow(trainer, stream, sizes, seconds, options, say):  # type: ignore[no-u
     from training.export import export
 
     saved = time.monotonic()
+    if not trainer.team.leads:
+        for _ in trainer.train(stream, sizes, seconds, options.seed, report_every=options.report_every):
+            pass
+        return
     with (options.out / "log.csv").open("w", newline="", encoding="utf-8") as file:
         writer = None
         progress = None
@@ -172,8 +203,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--minutes", type=float, default=8.0, help="all in all, from the start of this command to its end"
     )
     parser.add_argument("--reserve-s", type=float, default=6.0, help="kept back for the export")
+    parser.add_argument("--from", dest="start", type=Path, help="a checkpoint to go on from, at falling rates")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=12, help="CPU processes that draw scenes")
+    parser.add_argument("--processes", type=int, default=12, help="CPU processes that draw scenes, for each GPU")
     parser.add_argument("--report-every", type=int, default=100, help="steps between lines of the log")
     parser.add_argument("--profile", action="store_true", help="tell what a step spends its time on, first")
     parser.add_argument("--tiny", action="store_true", help="a toy model and toy batches: to try the code on a CPU")

@@ -1,5 +1,6 @@
-"""`python3 -m training.evaluate`: how much of what prompts ask for does a checkpoint draw? Samples in batches, judges in
-processes beside it. Uses the project's model and sampler; knows nothing of training.
+"""`python3 -m training.evaluate`: how much of what prompts ask for does a checkpoint draw?
+
+Samples in batches, judges in processes beside it. Uses the project's model and sampler; knows nothing of training.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Sampler:
         self._encode = encode
 
     def draw(self, prompts: list[str], width: int, height: int, setting: Setting, seed: int) -> Tensor:
-        """uint8 pictures on the device, (B, height, width, 3); noise is drawn there, so seeds differ from the studio's."""
+        """uint8 pictures, (B, height, width, 3). Noise is drawn on the device, so seeds differ from the studio's."""
         import torch
 
         from hidream_studio.model.patches import unpatchify
@@ -195,7 +196,8 @@ def table_settings() -> list[Setting]:
     """The whole degradation table, most wanted first: few steps and the middle guidance before the rest."""
     every = [
         Setting(side, steps, guidance, sampler)
-        for side in TABLE_SIDES for sampler in ("unipc", "euler") for guidance in TABLE_GUIDANCE for steps in TABLE_STEPS
+        for side in TABLE_SIDES for sampler in ("unipc", "euler")
+        for guidance in TABLE_GUIDANCE for steps in TABLE_STEPS
     ]  # fmt: skip
     return sorted(every, key=lambda s: (s.guidance not in (1.0, 3.0, 5.0), s.side == 384, s.guidance != 3.0))
 
@@ -255,10 +257,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _plans(options: argparse.Namespace) -> Iterator[tuple[str, list[Setting], dict[PromptClass, list[Asked]]]]:
-    main = MAIN_SETTINGS[: options.settings]
+    part, parts = (int(number) for number in options.part.split("/"))
+    main = MAIN_SETTINGS[: options.settings][part - 1 :: parts]
     yield "main", main, {name: held_out(name, options.count) for name in CLASSES}
     if options.table:
-        yield "table", table_settings(), {name: held_out(name, TABLE_COUNT) for name in TABLE_CLASSES}
+        table = table_settings()[part - 1 :: parts]
+        yield "table", table, {name: held_out(name, options.table_count) for name in TABLE_CLASSES}
 
 
 def _save(path: Path, rows: list[dict[str, Any]], device: str) -> None:
@@ -274,6 +278,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=128, help="prompts a class at the main settings")
     parser.add_argument("--settings", type=int, default=len(MAIN_SETTINGS), help="how many of the main settings")
     parser.add_argument("--table", action="store_true", help="the whole degradation table too")
+    parser.add_argument("--table-count", type=int, default=TABLE_COUNT, help="prompts a class in the table")
+    parser.add_argument("--part", default="1/1", help="2/3: every third setting from the second on, to share the work")
     parser.add_argument("--seconds", type=float, default=600.0, help="no new setting is begun after so long")
     parser.add_argument("--processes", type=int, default=14, help="that judge")
     parser.add_argument("--sheet", type=int, default=48, help="prompts on the contact sheet; 0: none")

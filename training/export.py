@@ -21,7 +21,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def config_json(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
-    """config.json as transformers 4.57 wrote the real one's; the vision tower is as small as it can be, and has no weights."""
+    """config.json as transformers 4.57 wrote the real one's; the vision tower is tiny and has no weights."""
 
     def token(name: str) -> int:
         return int(tokenizer.token_to_id(name))
@@ -32,12 +32,14 @@ def config_json(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
         "image_token_id": token("<|image_pad|>"),
         "model_type": "qwen3_vl",
         "text_config": {
-            "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": token("<|endoftext|>"), "dtype": "bfloat16",
-            "eos_token_id": token("<|im_end|>"), "head_dim": config.head_dim, "hidden_act": "silu",
+            "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": token("<|endoftext|>"),
+            "dtype": "bfloat16", "eos_token_id": token("<|im_end|>"), "head_dim": config.head_dim, "hidden_act": "silu",
             "hidden_size": config.hidden_size, "initializer_range": 0.02, "intermediate_size": config.mlp_size,
             "max_position_embeddings": 262144, "model_type": "qwen3_vl_text", "num_attention_heads": config.heads,
             "num_hidden_layers": config.layers, "num_key_value_heads": config.kv_heads, "rms_norm_eps": config.rms_eps,
-            "rope_scaling": {"mrope_interleaved": True, "mrope_section": list(config.mrope_section), "rope_type": "default"},
+            "rope_scaling": {
+                "mrope_interleaved": True, "mrope_section": list(config.mrope_section), "rope_type": "default",
+            },
             "rope_theta": config.rope_theta, "use_cache": True, "vocab_size": config.vocab_size,
         },
         "tie_word_embeddings": False,
@@ -45,7 +47,8 @@ def config_json(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
         "video_token_id": token("<|video_pad|>"),
         "vision_config": {
             "deepstack_visual_indexes": [0], "depth": 1, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 32,
-            "in_channels": 3, "initializer_range": 0.02, "intermediate_size": 64, "model_type": "qwen3_vl", "num_heads": 2,
+            "in_channels": 3, "initializer_range": 0.02, "intermediate_size": 64, "model_type": "qwen3_vl",
+            "num_heads": 2,
             "num_position_embeddings": 64, "out_hidden_size": config.hidden_size, "patch_size": 16,
             "spatial_merge_size": 2, "temporal_patch_size": 2,
         },

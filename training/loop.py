@@ -15,12 +15,15 @@ from torch import Tensor, nn
 
 from hidream_studio.model.transformer import O1Transformer
 from training.optim import Average, Optimizer
-from training.pool import SceneStream, ScenePool
+from training.pool import ScenePool, SceneStream
 from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid
+from training.team import Team
 from training.trainee import DROPPED_PROMPTS, Angles, draw_sigma, parts, predict
 
 Size = tuple[int, int]  # columns, rows of patches
+
+AGREE_EVERY = 10  # steps; on the time, so that all processes end at the same step, and none runs ahead of its device
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class Trainer:
         *,
         compiled: bool,
         graphs: bool,
+        team: Team,
     ) -> None:
-        self.model, self.recipe, self.pool = model, recipe, pool
+        self.model, self.recipe, self.pool, self.team = model, recipe, pool, team
         self.device = model.device
         self.graphs = graphs and self.device.type == "cuda"
         self.run = parts(_compiler() if compiled else lambda function: function)
@@ -164,18 +168,20 @@ class Trainer:
                 self.micro_step(size)
                 count = pictures(size, recipe.micro_tokens)
                 tokens, drawn, forwards = tokens + count * size[0] * size[1], drawn + count, forwards + 1
+            self.team.sum(self.optimizer.gradient)
             self.optimizer_step()
             self._update_average(share, step)
             while (shard := stream.take_ready()) is not None:
                 self.pool.add(shard)
-            if step % 10 == 0:
-                self._wait()
-            share = (time.monotonic() - begin) / seconds
+            if step % AGREE_EVERY == 0:
+                share = self.team.agree((time.monotonic() - begin) / seconds, self.device)
             if step % report_every == 0 or share >= 1:
                 mean = float(self.loss_sum) / max(forwards - since, 1)
                 since = forwards
                 self.loss_sum.zero_()
-                yield Progress(step, share, time.monotonic() - begin, mean, tokens, drawn, self.pool.scenes_seen)
+                elapsed, count = time.monotonic() - begin, self.team.count
+                seen = self.pool.scenes_seen
+                yield Progress(step, share, elapsed, mean, tokens * count, drawn * count, seen * count)
 
     def _update_average(self, share: float, step: int) -> None:
         every = 4
@@ -185,10 +191,6 @@ class Trainer:
             self.average.restart()
         else:
             self.average.update(self.recipe.average_keep**every)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
 
 def _optimizer(model: O1Transformer) -> Optimizer:
@@ -219,7 +221,7 @@ def _compiler() -> Callable[[Any], Any]:
         compiled = torch.compile(function)
 
         def call(*arguments: Any) -> Any:
-            # dynamic=True would make the weights' sizes symbolic too; so batch, sequence and text length are marked here
+            # dynamic=True would make the weights' sizes symbolic too; so batch, sequence and text length are marked
             for argument in arguments:
                 for tensor in argument if isinstance(argument, list) else (argument,):
                     if isinstance(tensor, Tensor) and not isinstance(tensor, nn.Parameter):

@@ -17,6 +17,9 @@ ADAM_EPS = 1e-8
 # Keller Jordan, "Muon: an optimizer for hidden layers", 2024: a quintic whose slope at 0 is steep
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+ALIGNMENT = 64  # numbers; where a parameter's gradient may start
+
+_AdamGroup = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]  # weights, gradients, two moments
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -51,32 +54,21 @@ class Optimizer:
         slow: Iterable[nn.Parameter],
         fast: Iterable[nn.Parameter],
     ) -> None:
-        self._parameters: list[nn.Parameter] = []
+        matrices, slow, fast = list(matrices), list(slow), list(fast)
+        self.gradient = _one_gradient([*(parameter for parameter, _ in matrices), *slow, *fast])
         groups: dict[tuple[int, ...], tuple[list[Tensor], list[Tensor]]] = {}
         for parameter, rows in matrices:
-            gradient = self._take(parameter)
-            for weight, part in zip(parameter.data.split(rows), gradient.split(rows), strict=True):
+            assert parameter.grad is not None
+            for weight, part in zip(parameter.data.split(rows), parameter.grad.split(rows), strict=True):
                 weights, gradients = groups.setdefault(tuple(weight.shape), ([], []))
                 weights.append(weight)
                 gradients.append(part)
         self._muon = [_Matrices(w, g, torch.zeros_like(torch.stack(w))) for w, g in groups.values()]
-        self._adam = [self._adam_group(list(slow)), self._adam_group(list(fast))]
-        device = self._parameters[0].device
+        self._adam = [_adam_group(slow), _adam_group(fast)]
+        device = self.gradient.device
         # set from the host before each step
         self.rates = torch.zeros(3, device=device)  # Muon's, the slow Adam's, the fast Adam's
         self.corrections = torch.ones(2, device=device)  # Adam's 1 - beta**step
-
-    def _take(self, parameter: nn.Parameter) -> Tensor:
-        parameter.grad = torch.zeros_like(parameter)
-        self._parameters.append(parameter)
-        return parameter.grad
-
-    def _adam_group(
-        self, parameters: list[nn.Parameter]
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-        gradients = [self._take(parameter) for parameter in parameters]
-        return ([parameter.data for parameter in parameters], gradients,
-                [torch.zeros_like(g) for g in gradients], [torch.zeros_like(g) for g in gradients])  # fmt: skip
 
     def set_step(self, step: int, muon: float, slow: float, fast: float) -> None:
         """Learning rates of step number `step`, counted from 1."""
@@ -102,15 +94,31 @@ class Optimizer:
             update_list = torch._foreach_div(first, scale)
             torch._foreach_mul_(update_list, rate / self.corrections[0])
             torch._foreach_sub_(weights, update_list)
-        torch._foreach_zero_([parameter.grad for parameter in self._parameters])
+        self.gradient.zero_()
 
     @torch.no_grad()
     def forget(self) -> None:
         """Back to the state before the first step: what warming up left behind is no history."""
         states = [group.momentum for group in self._muon]
         states += [tensor for _, _, first, second in self._adam for tensor in (*first, *second)]
-        states += [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        torch._foreach_zero_(states)
+        torch._foreach_zero_([*states, self.gradient])
+
+
+def _one_gradient(parameters: list[nn.Parameter]) -> Tensor:
+    """Zero gradients of all parameters as parts of one flat tensor, which can be summed over GPUs in one go."""
+    starts = [0]
+    for parameter in parameters:
+        starts.append(starts[-1] + -(-parameter.numel() // ALIGNMENT) * ALIGNMENT)
+    flat = torch.zeros(starts[-1], device=parameters[0].device)
+    for parameter, start in zip(parameters, starts, strict=False):
+        parameter.grad = flat[start : start + parameter.numel()].view_as(parameter)
+    return flat
+
+
+def _adam_group(parameters: list[nn.Parameter]) -> _AdamGroup:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return ([parameter.data for parameter in parameters], gradients,
+            [torch.zeros_like(g) for g in gradients], [torch.zeros_like(g) for g in gradients])  # fmt: skip
 
 
 class Average:

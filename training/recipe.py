@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from hidream_studio.model.config import ModelConfig
@@ -45,6 +45,17 @@ class Recipe:
 
     def forwards(self, progress: float) -> int:
         return max(count for start, count in self.growth if max(progress, 0.0) >= start)
+
+
+CONTINUED_RATE = 0.6  # of the full one, at the start of a run that goes on from a checkpoint
+
+
+def continued(recipe: Recipe) -> Recipe:
+    """The recipe of a run that goes on from a trained model: rates fall from the start."""
+    return replace(
+        recipe, muon_rate=recipe.muon_rate * CONTINUED_RATE, slow_rate=recipe.slow_rate * CONTINUED_RATE,
+        fast_rate=recipe.fast_rate * CONTINUED_RATE, warm_up=0.01, decay_from=0.05, growth=((0.0, 1), (0.3, 2)),
+    )  # fmt: skip
 
 
 TINY = Recipe(hidden_size=128, layers=2, mlp_size=256, micro_tokens=512, pool_scenes=2048)  # for tests on a CPU

@@ -1,7 +1,7 @@
 """Scene values in, patches out, batched on the GPU: `hidream_studio.bench.world.render` again, in torch.
 
-Pixels are computed in the patches' own layout, (B, N, 3072), so that nothing is permuted. A test sees that both renderers
-agree.
+Pixels are computed in the patches' own layout, (B, N, 3072), so that nothing is permuted. A test sees that both
+renderers agree.
 """
 
 from __future__ import annotations

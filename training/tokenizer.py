@@ -23,7 +23,8 @@ SPECIAL_TOKENS = (
 ROLE_TOKENS = ("user", "assistant")  # whole, so that the chat template stays short
 CHAT_TEMPLATE = (
     "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\n' }}{%- if m.content is string %}{{- m.content }}"
-    "{%- else %}{%- for c in m.content %}{%- if c.type == 'image' %}{{- '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{%- else %}{%- for c in m.content %}{%- if c.type == 'image' %}"
+    "{{- '<|vision_start|><|image_pad|><|vision_end|>' }}"
     "{%- else %}{{- c.text }}{%- endif %}{%- endfor %}{%- endif %}{{- '<|im_end|>\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
@@ -34,8 +35,8 @@ a above against an and at background below beneath between behind big black blue
 centre checkerboard cinematic circle color corner crescent cross cyan dark diamond disc dog donut dot dots dotted draw
 drawing flat from front gradient gray green grey heart house huge image in it its large left letters light little lower
 man medium middle moon near next of on orange over photo picture pink plain plus polka portrait purple reading reads red
-right ring saying says shape side sign sized small solid square star striped stripes text that the three tiny to top tree
-triangle turquoise two under upper violet white with woman word yellow
+right ring saying says shape side sign sized small solid square star striped stripes text that the three tiny to top
+tree triangle turquoise two under upper violet white with woman word yellow
 """.split()
 
 

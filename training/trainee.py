@@ -161,7 +161,7 @@ def loss(
 
 @torch.no_grad()
 def start_weights(model: O1Transformer, patches: Tensor, seed: int) -> None:
-    """Fresh weights: patch embedder and final layer from the PCA of clean `patches` (P, 3072), residual branches silent."""
+    """Fresh weights: patch embedder and final layer from the PCA of clean `patches` (P, 3072), the blocks silent."""
     generator = torch.Generator(patches.device).manual_seed(seed)
     hidden = model.config.hidden_size
     for name, parameter in model.named_parameters():

@@ -7,11 +7,11 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from training.render import Tables, render_patches
 
 from hidream_studio.bench.world.render import render_values
 from hidream_studio.bench.world.scenes import draw_scene, pack
 from hidream_studio.model.patches import unpatchify
-from training.render import Tables, render_patches
 
 
 @pytest.mark.parametrize(("cols", "rows"), [(8, 8), (12, 8), (8, 10)])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-
-from hidream_studio.model.transformer import O1Transformer
 from training.recipe import TINY
 from training.trainee import Angles, add_noise, loss, parts, predict, start_weights
+
+from hidream_studio.model.transformer import O1Transformer
 
 
 def tiny_model() -> O1Transformer:

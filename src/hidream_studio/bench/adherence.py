@@ -17,14 +17,32 @@ from scipy import ndimage
 
 from hidream_studio.bench.world.captions import Asked, AskedSign, AskedThing
 from hidream_studio.bench.world.glyphs import (
-    ADVANCE, CHARACTERS, HALF_STROKE, LETTER_HEIGHT, SAMPLES, glyph_tables, text_width,
+    ADVANCE,
+    CHARACTERS,
+    HALF_STROKE,
+    LETTER_HEIGHT,
+    SAMPLES,
+    glyph_tables,
+    text_width,
 )  # fmt: skip
 from hidream_studio.bench.world.palette import PALETTE, PALETTE_NAMES, ink_for, palette_levels
 from hidream_studio.bench.world.render import (
-    DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD, STRIPE_SHARE, render_values, shape_table_distance,
+    DOT_PITCH,
+    DOT_RADIUS,
+    STRIPE_PERIOD,
+    STRIPE_SHARE,
+    render_values,
+    shape_table_distance,
 )  # fmt: skip
 from hidream_studio.bench.world.scenes import (
-    BOARD_PAD_X, BOARD_PAD_Y, MAX_CHARACTERS, PLACES, TEXTURES, Background, Scene, pack,
+    BOARD_PAD_X,
+    BOARD_PAD_Y,
+    MAX_CHARACTERS,
+    PLACES,
+    TEXTURES,
+    Background,
+    Scene,
+    pack,
 )  # fmt: skip
 from hidream_studio.bench.world.shapes import SHAPES
 
@@ -91,7 +109,8 @@ def check(pixels: Pixels, asked: Asked) -> Verdict:
 def color_names(pixels: Pixels) -> npt.NDArray[np.int8]:
     """For each pixel the index in PALETTE_NAMES of its colour, or -1, (height, width)."""
     reduced = pixels >> 2
-    return _color_table()[reduced[..., 0], reduced[..., 1], reduced[..., 2]]
+    names: npt.NDArray[np.int8] = _color_table()[reduced[..., 0], reduced[..., 1], reduced[..., 2]]
+    return names
 
 
 @cache
@@ -125,7 +144,8 @@ def _own_part(texture: str, x: Floats, y: Floats) -> Mask:
         return own
     if texture == "dotted":
         dx, dy = ((at - np.floor(at / DOT_PITCH + 0.5) * DOT_PITCH) for at in (x, y))
-        return np.hypot(dx, dy) > DOT_RADIUS
+        outside_dots: Mask = np.hypot(dx, dy) > DOT_RADIUS
+        return outside_dots
     return np.ones(x.shape, dtype=bool)
 
 
@@ -155,7 +175,8 @@ def _bounds(mask: Mask) -> tuple[slice, slice]:
 
 def _resize(mask: Mask) -> Mask:
     picture = Image.fromarray(mask.astype(np.uint8) * 255).resize((TEMPLATE_SIDE, TEMPLATE_SIDE), Image.Resampling.BOX)
-    return np.asarray(picture) > 127
+    inside: Mask = np.asarray(picture) > 127
+    return inside
 
 
 def groups(mask: Mask) -> list[tuple[tuple[slice, slice], Mask]]:
@@ -426,7 +447,8 @@ def read_sign(pixels: Pixels, board: str, box: tuple[slice, slice], ink: str | N
     width, height = text_width(count) + 2 * BOARD_PAD_X, LETTER_HEIGHT + 2 * BOARD_PAD_Y
     size = (round(width * READ_SAMPLES), round(height * READ_SAMPLES))
     even = np.asarray(Image.fromarray(contrast).resize(size, Image.Resampling.BILINEAR))
-    text, scores = "", []
+    text = ""
+    scores: list[float] = []
     for index in range(count):
         character, score = _read_letter(even, BOARD_PAD_X + index * ADVANCE + HALF_STROKE)
         text, scores = text + character, [*scores, score]

@@ -212,7 +212,7 @@ def _with_background(subject: str, background: Background, random: Random, bare:
     match background.pattern:
         case "plain":
             word = random.choice(("", "", "plain ", "solid ", "flat "))
-            phrases = (f"{word}{first} background",)
+            phrases: tuple[str, ...] = (f"{word}{first} background",)
         case "gradient":
             phrases = (f"{first} to {second} gradient background", f"{first} to {second} gradient")
         case "checkerboard":

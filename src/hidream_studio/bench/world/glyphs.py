@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +46,9 @@ def text_width(count: int) -> float:
 @cache
 def glyph_tables() -> Floats:
     """All letters' signed distances in grid units, (characters, 73, 49): sample (j, i) is at (i/8 - 1, j/8 - 1.5)."""
-    x, y = np.meshgrid(
-        np.arange(CELL_COLUMNS, dtype=np.float32) / SAMPLES + CELL_LEFT,
-        np.arange(CELL_ROWS, dtype=np.float32) / SAMPLES + CELL_TOP,
-    )
+    columns = (np.arange(CELL_COLUMNS) / SAMPLES + CELL_LEFT).astype(np.float32)
+    rows = (np.arange(CELL_ROWS) / SAMPLES + CELL_TOP).astype(np.float32)
+    x, y = np.meshgrid(columns, rows)
     tables = np.stack([_glyph(strokes, x, y) for strokes in STROKES.values()])
     tables.setflags(write=False)
     return tables
@@ -58,6 +58,6 @@ def _glyph(strokes: str, x: Floats, y: Floats) -> Floats:
     nearest = np.full(x.shape, np.inf, dtype=np.float32)
     for stroke in strokes.split("|"):
         points = [(float(point[0]), float(point[1])) for point in stroke.split()]
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in pairwise(points):
             nearest = np.minimum(nearest, segment_distance(x, y, start, end))
     return (nearest - HALF_STROKE).astype(np.float32)

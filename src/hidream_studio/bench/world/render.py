@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from hidream_studio.bench.world.glyphs import (
-    ADVANCE, CELL_COLUMNS, CELL_LEFT, CELL_ROWS, CELL_TOP, HALF_STROKE, LETTER_HEIGHT, SAMPLES, glyph_tables, text_width,
+    ADVANCE,
+    CELL_COLUMNS,
+    CELL_LEFT,
+    CELL_ROWS,
+    CELL_TOP,
+    HALF_STROKE,
+    LETTER_HEIGHT,
+    SAMPLES,
+    glyph_tables,
+    text_width,
 )  # fmt: skip
 from hidream_studio.bench.world.scenes import (
-    BACKGROUND_VALUES, BOARD_CORNER, BOARD_PAD_X, BOARD_PAD_Y, MAX_THINGS, THING_VALUES, Scene, pack,
+    BACKGROUND_VALUES,
+    BOARD_CORNER,
+    BOARD_PAD_X,
+    BOARD_PAD_Y,
+    MAX_THINGS,
+    THING_VALUES,
+    Scene,
+    pack,
 )  # fmt: skip
 from hidream_studio.bench.world.shapes import TABLE_REACH, TABLE_SIDE, shape_tables
 
 Floats = npt.NDArray[np.float32]
+AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 2.5  # an edge fades over so many pixels
 CHECKS = 8  # checks, and stripes, along the shorter side
@@ -21,10 +40,11 @@ STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the sha
 DOT_PITCH, DOT_RADIUS = 0.5, 0.145  # of a dotted thing, in radii
 
 
-def coverage(distance_px: Floats) -> Floats:
+def coverage(distance_px: AnyFloats) -> Floats:
     """How much of a pixel lies inside, 0 to 1, from its signed distance in px: a smooth step EDGE_PX wide."""
     share = np.clip(0.5 - distance_px / EDGE_PX, 0, 1)
-    return share * share * (3 - 2 * share)
+    smooth: Floats = (share * share * (3 - 2 * share)).astype(np.float32)
+    return smooth
 
 
 def sample(table: Floats, column: Floats, row: Floats) -> Floats:
@@ -67,7 +87,8 @@ def render(scene: Scene, width: int, height: int) -> npt.NDArray[np.uint8]:
 
 def render_values(values: Floats, width: int, height: int) -> Floats:  # (height, width, 3) in [-1, 1]
     short = min(width, height)
-    column, row = np.meshgrid(np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5)
+    columns, rows = (np.arange(side, dtype=np.float32) + np.float32(0.5) for side in (width, height))
+    column, row = np.meshgrid(columns, rows)
     pixels = _background(values, column, row, short, height)
     for index in range(MAX_THINGS):
         thing = values[BACKGROUND_VALUES + index * THING_VALUES :][:THING_VALUES]
@@ -79,11 +100,12 @@ def render_values(values: Floats, width: int, height: int) -> Floats:  # (height
     return pixels
 
 
-def _mix(under: Floats, over: Floats, share: Floats) -> Floats:
-    return under + (over - under) * share[..., None]
+def _mix(under: Floats, over: Floats, share: AnyFloats) -> Floats:
+    mixed: Floats = (under + (over - under) * share[..., None]).astype(np.float32)
+    return mixed
 
 
-def _waves(position: Floats, period: float, share: float, px: float) -> Floats:
+def _waves(position: AnyFloats, period: float, share: float, px: float) -> Floats:
     """Coverage of bands of `share` of each `period`, the first centred on 0; `px` pixels are one unit of position."""
     phase = position / period
     nearest = np.abs(phase - np.floor(phase + 0.5)) * period

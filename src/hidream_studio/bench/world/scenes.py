@@ -32,6 +32,10 @@ PLACES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 RADII: dict[Size, tuple[float, float]] = {"small": (0.10, 0.13), "medium": (0.15, 0.20), "large": (0.24, 0.32)}
 MIN_TEXTURED_RADIUS = 0.125  # below, stripes would be thinner than five pixels in the smallest pictures
+PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
+    ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
+    ("small", "medium"), ("medium", "large"),
+)  # fmt: skip
 EDGE = 0.03  # what stays free between a thing and the picture's edge
 
 WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW", "SALE", "TEA", "BUS", "WC", "EXIT",
@@ -192,8 +196,7 @@ def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], st
             )
             return (one, two), "places"
     relation = random.choice(("left of", "right of", "above", "below"))
-    sizes: list[Size] = random.choice((["small", "large"], ["large", "small"], ["large", "medium"], ["medium"] * 2,
-                                       ["small"] * 2, ["small", "medium"], ["medium", "large"]))  # fmt: skip
+    sizes = random.choice(PAIR_SIZES)
     low, high = random.uniform(0.25, 0.29), random.uniform(0.71, 0.75)
     across = random.uniform(0.4, 0.6)
     first_at, second_at = (low, high) if relation in ("left of", "above") else (high, low)
@@ -265,7 +268,7 @@ def _sign(
 
 def _legible(ink: str, board: str) -> bool:
     red, green, blue = np.subtract(PALETTE[ink], PALETTE[board])
-    return abs(0.299 * red + 0.587 * green + 0.114 * blue) > 55
+    return bool(abs(0.299 * red + 0.587 * green + 0.114 * blue) > 55)
 
 
 def _lone_sign(random: Random, background: Background) -> Sign:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,8 @@ def _heart() -> list[tuple[float, float]]:
 
 def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
     """Signed distance to a shape of radius 1 around the origin, y downwards, negative inside."""
-    radius = np.hypot(x, y)
+    radius: Floats = np.hypot(x, y)
+    found: npt.NDArray[np.floating[Any]]
     match shape:
         case "circle":
             found = radius - 0.92
