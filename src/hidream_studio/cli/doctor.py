@@ -26,7 +26,7 @@ GIB = 2**30
 BF16_8B_GIB = 19.0  # 16.4 GiB of weights, and 2 to 3 for a 2048x2048 step
 LOW_DISK_GIB = 5.0
 MIN_TORCH = (2, 11)
-MODULES = ("torch", "diffusers", "transformers", "safetensors", "nicegui", "fastapi")
+MODULES = ("torch", "transformers", "safetensors", "nicegui", "fastapi")
 
 Verdict = Literal["ok", "note", "lacks"]
 
