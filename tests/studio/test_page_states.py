@@ -194,3 +194,33 @@ def test_nothing_is_wider_than_the_screen(visitor, size):
     if width < 1100 and page.locator(".inspect.open").count():
         page.get_by_role("button", name="Close").click()
         expect(page.locator(".inspect-picture")).to_be_hidden()
+
+
+def test_a_search_that_cannot_be_read_says_why_and_leaves_the_sheet(visitor):
+    page = visitor.open()
+    compose(page, "what a wrong search leaves", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    shown = page.locator(".cell").count()
+    search = page.get_by_role("textbox", name="Search")
+    search.fill("seed:many")
+    expect(search).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".toast")).to_contain_text("seed:many cannot be searched for")
+    expect(page.locator(".cell")).to_have_count(shown)
+    search.fill("")
+    expect(search).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_the_curl_line_of_a_picture_is_copied(visitor):
+    page = visitor.open(permissions=["clipboard-read", "clipboard-write"])
+    compose(page, "what curl draws", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+    cell(page, 0).click()
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator(".toast")).to_contain_text("clipboard")
+    line = page.evaluate("navigator.clipboard.readText()")
+    assert line.startswith(f"curl -sS {visitor.server.url}/generate/t2i")
+    assert "what curl draws" in line

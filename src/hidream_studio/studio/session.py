@@ -107,10 +107,14 @@ class Session:
 
     async def show(self, look: Look | None = None, *, older: bool = False) -> None:
         """Another filter, another search, or more of the past."""
-        self.look = look or self.look
+        before, self.look = self.look, look or self.look
         self._shown += 1
         turn = self._shown
-        await self.reload(keep_older=older)
+        try:
+            await self.reload(keep_older=older)
+        except StudioError:
+            self.look = before
+            raise
         if turn == self._shown:  # else somebody typed on: the later look draws
             self.on_sheet()
             self.on_marks()

@@ -21,6 +21,8 @@ from hidream_studio.studio.shelf import FILTERS, Filter, Look
 from hidream_studio.studio.versions import Version, progress_words
 
 _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
+SEARCH_QUIET_S = 0.12
+WRONG_SEARCH_S = 0.9
 MIN_THUMB_PX, MAX_THUMB_PX, THUMB_PX = 96, 420, 168
 
 
@@ -32,6 +34,7 @@ class SheetRegion:
         self._dirty_groups: dict[str, None] = {}  # ordered sets
         self._dirty_cells: dict[str, None] = {}
         self._flushing = False
+        self._query = ""  # as typed
         with Tag("main", classes="sheet", aria_label="Pictures"):
             with Tag("div", classes="sheet-bar"):
                 self._draw_filters()
@@ -95,8 +98,22 @@ class SheetRegion:
         return self._run(show)
 
     def _searched(self, text: str) -> Any:
-        session = self._session
-        return self._run(lambda: session.show(replace(session.look, query=text.strip())))()
+        self._query = text.strip()
+        return self._run(lambda: self._search(text.strip()))()
+
+    async def _search(self, query: str) -> None:
+        """Once the typing rests; a half-written `seed:` is told of only when it stays so."""
+        await asyncio.sleep(SEARCH_QUIET_S)
+        if query != self._query:
+            return
+        try:
+            await self._session.show(replace(self._session.look, query=query))
+            self.search.mark_invalid(False)
+        except StudioError:
+            self.search.mark_invalid(True)
+            await asyncio.sleep(WRONG_SEARCH_S)
+            if query == self._query:
+                raise
 
     # drawing
 
