@@ -8,7 +8,7 @@ from random import Random
 from typing import Literal
 
 from hidream_studio.bench.world.captions import Asked, AskedThing, caption
-from hidream_studio.bench.world.palette import COLOR_NAMES, CONTRASTS, PALETTE_NAMES, distance
+from hidream_studio.bench.world.palette import COLOR_NAMES, CONTRASTS, PALETTE_NAMES, distance, ink_for
 from hidream_studio.bench.world.scenes import Background, Kind, Scene, draw_scene
 from hidream_studio.bench.world.shapes import SHAPES
 
@@ -24,13 +24,15 @@ def held_out(which: PromptClass, count: int, seed: int = HELD_OUT_SEED) -> list[
     random = Random(f"{seed} {which}")
     found: list[Asked] = []
     while len(found) < count:
-        asked = _center(random) if which == "center" else _from_scene(which, random)
-        if asked is not None:
-            found.append(asked)
+        if which == "center":
+            found.append(_center(random))
+        elif (judged := judged_scene(which, random)) is not None:
+            found.append(judged[1])
     return found
 
 
-def _from_scene(which: PromptClass, random: Random) -> Asked | None:
+def judged_scene(which: PromptClass, random: Random) -> tuple[Scene, Asked] | None:
+    """A scene of that class with its prompt, or None where the lot fell on one that a program could not judge."""
     kind: Kind
     if which in ("sign", "lowercase sign"):
         kind = random.choice(("sign", "sign and thing"))
@@ -46,7 +48,7 @@ def _from_scene(which: PromptClass, random: Random) -> Asked | None:
     asked = caption(scene, random)
     if asked.sign is not None and (asked.sign.text.lower() in asked.prompt) != (which == "lowercase sign"):
         return None
-    return asked
+    return scene, asked
 
 
 def _fits(scene: Scene, which: PromptClass) -> bool:
@@ -56,6 +58,10 @@ def _fits(scene: Scene, which: PromptClass) -> bool:
         if len(scene.sign.text) > 3 or not scene.sign.text.isalnum() or not any(c.isalpha() for c in scene.sign.text):
             return False
     if any(distance(first, second) < MIN_COLOR_DISTANCE for first, second in combinations(colors, 2)):
+        return False
+    # stripes and dots in the colour of another thing would be taken for a part of it
+    inks = {ink_for(thing.color) for thing in scene.things if thing.texture != "plain"}
+    if any(distance(ink, color) < MIN_COLOR_DISTANCE for ink in inks for color in colors):
         return False
     return which != "texture" or any(thing.texture != "plain" for thing in scene.things)
 

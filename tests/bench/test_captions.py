@@ -1,0 +1,36 @@
+"""A caption says what its scene shows, in many ways."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hidream_studio.bench.world.captions import caption
+from hidream_studio.bench.world.scenes import draw_scene
+
+
+def test_what_is_said_is_in_the_scene():
+    random = Random(2)
+    for _ in range(500):
+        scene = draw_scene(random)
+        asked = caption(scene, random)
+        shown = {(thing.shape, thing.color, thing.texture) for thing in scene.things}
+        assert all((thing.shape, thing.color, thing.texture) in shown for thing in asked.things)
+        assert (asked.sign is None) == (scene.sign is None)
+        if asked.sign is not None and scene.sign is not None:
+            assert asked.sign.text == scene.sign.text
+            assert scene.sign.text.lower() in asked.prompt.lower()
+        assert asked.background in (None, scene.background)
+
+
+def test_one_scene_is_asked_for_in_many_ways():
+    random = Random(3)
+    scene = draw_scene(random, "sign and thing")
+    assert len({caption(scene, random).prompt for _ in range(200)}) > 120
+
+
+def test_sign_texts_are_written_small_and_capital_alike():
+    random = Random(4)
+    prompts = [caption(draw_scene(random, "sign"), random) for _ in range(300)]
+    letters = [asked for asked in prompts if asked.sign is not None and any(c.isalpha() for c in asked.sign.text)]
+    small = sum(asked.sign is not None and asked.sign.text.lower() in asked.prompt for asked in letters)
+    assert 0.15 < small / len(letters) < 0.5

@@ -1,0 +1,40 @@
+"""Workers draw scenes without end; the pool keeps the newest."""
+
+from __future__ import annotations
+
+from random import Random
+
+import torch
+from training.pool import TEXT_TOKENS, ScenePool, SceneStream, draw_shard
+from training.tokenizer import build_tokenizer
+
+from hidream_studio.bench.world.scenes import SCENE_VALUES
+
+
+def test_a_shard_follows_from_its_seed_and_fits():
+    tokenizer = build_tokenizer()
+    first, again, other = (draw_shard(Random(seed), tokenizer, 64) for seed in (1, 1, 2))
+    assert (first.values == again.values).all() and (first.ids == again.ids).all()
+    assert (first.values != other.values).any()
+    assert first.values.shape == (64, SCENE_VALUES) and first.ids.shape == (64, TEXT_TOKENS)
+    assert first.lengths.min() > 8 and first.lengths.max() <= TEXT_TOKENS
+
+
+def test_new_scenes_take_the_place_of_the_oldest():
+    tokenizer = build_tokenizer()
+    pool = ScenePool(96, torch.device("cpu"))
+    shards = [draw_shard(Random(seed), tokenizer, 32) for seed in range(4)]
+    for shard in shards:
+        pool.add(shard)
+    assert pool.scenes_seen == 128
+    for start, shard in ((0, shards[3]), (32, shards[1]), (64, shards[2])):
+        assert torch.equal(pool.values[start : start + 32], torch.from_numpy(shard.values))
+        assert torch.equal(pool.lengths[start : start + 32], torch.from_numpy(shard.lengths))
+
+
+def test_the_stream_of_processes_delivers_and_ends():
+    stream = SceneStream(build_tokenizer(), seed=3, processes=1)
+    try:
+        assert len(stream.take(timeout_s=60).values) > 0
+    finally:
+        stream.close()
