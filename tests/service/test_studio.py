@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from live_studio import LiveStudio, asked
 from numpy.typing import NDArray
+from sqlalchemy.exc import IntegrityError
 
 from hidream_studio.engine.pipeline import Pipeline
 from hidream_studio.errors import ConflictError, NotFoundError, PromptError, QueueFullError, RequestError
@@ -368,3 +369,14 @@ def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_nothing_half_writt
     assert sorted((live.settings.data / "images").rglob("*")) == before
     monkeypatch.undo()
     assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"
+
+
+def test_whatever_keeps_a_picture_from_the_library_its_job_ends_with_an_error_of_ours(
+    live: LiveStudio, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed"))
+
+    monkeypatch.setattr(live.library, "store_image", refuse)
+    end = live.draw()
+    assert (end.state, end.error and end.error.code) == ("failed", "library_unavailable")

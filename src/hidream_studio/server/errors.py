@@ -64,7 +64,7 @@ _MEANINGS = {
     413: "the body is larger than the limit",
     422: "the request cannot be done as asked; names the field and its limit",
     429: "the queue is full; Retry-After says when to ask again",
-    502: "the worker process died under this picture, twice",
+    502: "the worker could not draw this picture, or died of it twice; says why",
     503: "the model cannot be loaded; says why",
     507: "the disk is full, the data folder cannot be written, or the device's memory was not enough",
 }
@@ -114,7 +114,7 @@ async def _on_studio_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, errors.QueueFullError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     status = STATUS_OF_CODE.get(error.code, 500)
-    if isinstance(error, JobFailed) and status == 503:  # the model was there, but this picture killed its worker
+    if isinstance(error, JobFailed) and status in (500, 503):  # the server is there, but its worker had no picture
         status = 502
     return error_response(status, error, headers=headers)
 
@@ -126,9 +126,7 @@ async def _on_validation_error(_request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if (
-        error.status_code == 400
-    ):  # FastAPI's, for a body that Python's JSON cannot take in (nested too deep, digits without end)
+    if error.status_code == 400:  # FastAPI's, for a body that no JSON reader takes in (nested too deep, endless digits)
         return error_response(422, errors.RequestError("the body is no JSON that can be read", field="body"))
     message = {404: f"there is no {_ascii(request.url.path)} here", 405: f"{request.method} is not for this path"}
     detail = {

@@ -269,8 +269,7 @@ class Foreman:
         try:
             await self._archive.write(self._library.store_image, draft, message.png)
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
-            reason = error.message if isinstance(error, StudioError) else f"it could not be stored: {error}"
-            self._end(active, "failed", error=JobError(getattr(error, "code", LibraryError.code), reason))
+            self._end(active, "failed", error=_storing_failed(error))
             return
         active.change(
             state="finished", image_id=active.id, elapsed_s=draft.elapsed_s, timings=message.timings,
@@ -349,8 +348,8 @@ class Foreman:
     async def _write_end(self, active: ActiveJob, changes: dict[str, Any]) -> None:
         try:
             await self._archive.write(self._library.update_job, active.id, **changes)
-        except StudioError as error:
-            logging.getLogger(__name__).error("the end of job %s is not on disk: %s", active.id, error.message)
+        except Exception as error:  # noqa: BLE001  who waits for the job must hear of its end all the same
+            logging.getLogger(__name__).error("the end of job %s is not on disk: %s", active.id, error)
         self._told_end(active)
 
     def _told_end(self, active: ActiveJob) -> None:
@@ -401,6 +400,13 @@ class Foreman:
 
 def _ticket(record: JobRecord) -> Ticket:
     return Ticket(record.id, record.lane, record.queue_order)
+
+
+def _storing_failed(error: Exception) -> JobError:
+    if isinstance(error, StudioError):
+        return JobError(error.code, error.message)
+    logging.getLogger(__name__).error("a picture could not be stored", exc_info=error)
+    return JobError(LibraryError.code, f"the picture could not be stored: {type(error).__name__}: {error}")
 
 
 def _died_too_often(reason: str) -> JobError:
