@@ -12,10 +12,10 @@ import ipaddress
 import socket
 import time
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -181,14 +181,11 @@ def same_origin(origin: str, host: str) -> bool:
 
 
 def session_cookie(headers: Headers) -> str | None:
-    jar: SimpleCookie = SimpleCookie()
+    """Read as browsers write them: other programs on this machine leave cookies here that no standard allows."""
+    jar: dict[str, str] = {}
     for header in headers.getlist("cookie"):
-        try:
-            jar.load(header)
-        except CookieError:
-            continue
-    morsel = jar.get(SESSION_COOKIE)
-    return morsel.value if morsel is not None else None
+        jar |= cookie_parser(header)
+    return jar.get(SESSION_COOKIE)
 
 
 def _cross_site_read(scope: Scope, headers: Headers) -> bool:
