@@ -105,7 +105,6 @@ def test_a_client_that_hangs_up_cancels_its_job(server: StudioServer) -> None:
 
 
 def test_a_job_that_somebody_cancels_is_a_conflict_not_a_fault(server: StudioServer) -> None:
-
     answers: list[httpx.Response] = []
     body = {**SMALL, "steps": 200, "width": 512, "height": 512}
     asking = threading.Thread(

@@ -80,7 +80,7 @@ async def get_job(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
     "/jobs/{job_id}",
     response_model=JobAnswer,
     response_model_exclude_unset=True,
-    responses=answers(404, 409),
+    responses=answers(404, 409, 503),
     summary="Cancel a job at its next step",
 )
 async def cancel(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from hidream_studio.errors import ConflictError, JobCancelled, NotFoundError
+from hidream_studio.errors import ConflictError, JobCancelled, NotFoundError, WorkerError
 from hidream_studio.job.events import JobView
 from hidream_studio.server.errors import JobFailed, job_failure
 from hidream_studio.service.studio import Studio
@@ -53,11 +53,15 @@ async def client_hung_up(request: Request) -> None:
 
 
 async def cancel_jobs(studio: Studio, job_ids: Sequence[str]) -> None:
-    for job_id in job_ids:
-        try:
-            await studio.cancel(job_id)
-        except (ConflictError, NotFoundError):
-            pass  # it ended by itself meanwhile
+    """All at once, so that none begins while another one ends. Those that have ended are left alone."""
+    await asyncio.gather(*(_cancel(studio, job_id) for job_id in job_ids))
+
+
+async def _cancel(studio: Studio, job_id: str) -> None:
+    try:
+        await studio.cancel(job_id)
+    except (ConflictError, NotFoundError, WorkerError):
+        pass  # it ended by itself meanwhile, or the server stops
 
 
 async def _finished(studio: Studio, job_id: str) -> JobView:
