@@ -24,8 +24,9 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events from now on, or all after the one that a browser names when it reconnects (or `?after=`)."""
     start = _sequence(last_event_id) if last_event_id is not None else after
+    coming = studio.subscribe(start)  # before the client hears that it is connected, and does what it waits to hear of
     yield ServerSentEvent(comment="HiDream Studio", retry=RECONNECT_MS)
-    async for event in studio.subscribe(start):
+    async for event in coming:
         yield ServerSentEvent(data=event.data, event=event.type, id=str(event.seq))
 
 
