@@ -25,7 +25,6 @@ from hidream_studio.engine.messages import (
     ToWorker,
     WorkerSpec,
 )
-from hidream_studio.errors import WorkerError
 from hidream_studio.scheduler.process import WorkerProcess, exit_reason
 from hidream_studio.scheduler.watchdog import Patience, Watchdog
 
@@ -50,7 +49,6 @@ class WorkerState:
     phase: str = "starting"  # or a phase of loading, "ready", "restarting", "failed", "stopped"
     fraction: float | None = None  # of the phase, 0 to 1
     reason: str | None = None  # of the last failure, until it is ready again
-    error_code: str | None = None
     restarts: int = 0
     pid: int | None = None
     facts: Ready | None = None  # of the last worker that was ready
@@ -143,7 +141,7 @@ class Supervisor:
         elif isinstance(message, Ready):
             self._ready_since_s = time.monotonic()
             self._watchdog.ready(compiles="compile" in message.numeric_path, now_s=self._ready_since_s)
-            self._set_state(phase="ready", fraction=None, reason=None, error_code=None, facts=message)
+            self._set_state(phase="ready", fraction=None, reason=None, facts=message)
         elif isinstance(message, LoadFailed):
             self._load_failure = message
         elif isinstance(message, Broken):
@@ -175,7 +173,7 @@ class Supervisor:
                 on_exit=lambda code: hand_over(self._exited, code),
             )
         except OSError as error:
-            self._fall(f"the worker process could not be started: {error.strerror}", WorkerError.code, permanent=False)
+            self._fall(f"the worker process could not be started: {error.strerror}", permanent=False)
             return
         self._gone.clear()
         self._set_state(phase="starting" if generation == 1 else "restarting", fraction=None, pid=self._process.pid)
@@ -183,6 +181,7 @@ class Supervisor:
     def _exited(self, generation: int, code: int) -> None:
         if generation != self._generation:
             return
+        self._generation += 1  # what it says from the grave comes too late: its jobs are put back now
         self._process = None
         self._gone.set()
         failure = self._load_failure
@@ -196,21 +195,18 @@ class Supervisor:
         self._set_state(phase="stopped" if self._stopping else "restarting", fraction=None, reason=reason, pid=None)
         self._on_death(Death(reason, self._watchdog.guilty))
         if not self._stopping:
-            error_code = failure.code if failure is not None else WorkerError.code
-            self._fall(reason, error_code, permanent=failure is not None and failure.permanent)
+            self._fall(reason, permanent=failure is not None and failure.permanent)
 
-    def _fall(self, reason: str, error_code: str, *, permanent: bool) -> None:
+    def _fall(self, reason: str, *, permanent: bool) -> None:
         """Start again after a pause, or give up."""
         pauses = self._patience.backoff_s
         if permanent or self._failures_in_row >= len(pauses):
-            self._set_state(phase="failed", fraction=None, reason=reason, error_code=error_code, pid=None)
+            self._set_state(phase="failed", fraction=None, reason=reason, pid=None)
             return
         pause_s = pauses[self._failures_in_row]
         self._failures_in_row += 1
         restarts = self.state.restarts + 1
-        self._set_state(
-            phase="restarting", fraction=None, reason=reason, error_code=error_code, pid=None, restarts=restarts
-        )
+        self._set_state(phase="restarting", fraction=None, reason=reason, pid=None, restarts=restarts)
         self._keep(self._spawn_after(pause_s))
 
     async def _spawn_after(self, pause_s: float) -> None:

@@ -27,7 +27,7 @@ class Archive:
         """What `work` returns, or raises, once it is on disk. Goes on when the caller is cancelled."""
         if self._closed:
             raise LibraryError("the library is being closed: the server is stopping")
-        return await asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
+        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work, *args, **kwargs)))
 
     def write_later(self, work: Callable[Arguments, Any], *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         """Write in turn; a failure is logged, since nobody waits for it."""
