@@ -29,8 +29,7 @@ def draw_remotely(url: str, request: GenerationRequest, settings: Settings) -> t
     RemoteError
         when no studio answers there, or the job fails.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_address(url):
         raise RequestError(f"--url {url!r} is no address; write it as http://127.0.0.1:7860", field="url")
     token = read_token(settings)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -50,6 +49,16 @@ def draw_remotely(url: str, request: GenerationRequest, settings: Settings) -> t
         "server": url,
         **{name: value for name, value in job.items() if name not in ("state", "step", "wait_s")},
     }
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when it is none
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _ended(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def parse_request(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def request_error(findings: Sequence[Mapping[str, Any]], *, known: Iterable[str] = ()) -> RequestError:
-    """The first of Pydantic's (or FastAPI's) findings in words; `known` are field names to suggest for a misspelt one."""
+    """The first of Pydantic's or FastAPI's findings in words; `known` are names to suggest for a misspelt field."""
     finding = findings[0]
     field = field_name(finding.get("loc", ()))
     context = finding.get("ctx") or {}
