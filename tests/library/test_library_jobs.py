@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from library_making import draft, job, job_record, png
 
-from hidream_studio.errors import ConflictError, LibraryError, NotFoundError
+from hidream_studio.errors import LibraryError, NotFoundError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import JobError, Timings
 from hidream_studio.job.ids import new_id, new_ids
@@ -112,23 +112,10 @@ def test_jobs_are_listed_newest_first_by_page_state_and_sheet(library: Library) 
 
 @pytest.mark.parametrize("unknown", [new_id(), "", "../../etc/passwd", "\ud800", "a\x00b", "x" * 10_000])
 def test_an_unknown_job_is_not_found_whatever_it_is_called(library: Library, unknown: str) -> None:
-    for call in (library.job, library.begin_attempt, library.update_job, library.delete_job):
+    for call in (library.job, library.begin_attempt, library.update_job):
         with pytest.raises(NotFoundError) as refusal:
             call(unknown)
         assert len(refusal.value.message) < 100
-
-
-def test_only_a_job_that_ended_without_a_picture_can_be_forgotten(library: Library) -> None:
-    waiting, failed, drawn = job_record(), job_record(state="failed"), job_record()
-    library.add_jobs([waiting, failed, drawn])
-    library.store_image(draft(drawn), png())
-
-    library.delete_job(failed.id)
-    for kept in (waiting, drawn):
-        with pytest.raises(ConflictError):
-            library.delete_job(kept.id)
-
-    assert {record.id for record in library.jobs()} == {waiting.id, drawn.id}
 
 
 def test_many_threads_write_and_read_at_once_and_nothing_is_lost(library: Library) -> None:

@@ -10,7 +10,6 @@ from PIL import Image
 from hidream_studio.image.png import decode_png
 
 THUMBNAIL_SIDE_PX = 384  # the largest cell of the page at one device pixel per px
-THUMBNAIL_MEDIA_TYPE = "image/webp"
 _QUALITY = 82
 _METHOD = 4  # of libwebp, 0 fast to 6 small
 

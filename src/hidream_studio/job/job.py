@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hidream_studio.errors import RequestError
@@ -109,10 +109,6 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
 
 def default_lane(job: Job, profile: ModelProfile) -> Lane:
     return "draft" if job.width * job.height <= profile.native_area // 2 else "final"
-
-
-def with_seed(job: Job, seed: int) -> Job:
-    return replace(job, seed=seed)
 
 
 def _asked_size(request: GenerationRequest, preset: Preset | None, profile: ModelProfile) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, RequestError
+from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.metadata import picture_facts, settings_from_chunks
 from hidream_studio.image.png import read_text_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
@@ -155,29 +155,13 @@ class Library:
                     setattr(row, name, value)
 
     def begin_attempt(self, job_id: str) -> int:
-        """Marks the job as running and counts; the count is on disk before a worker can die of the job."""
+        """Marks the job as running, and counts how often that was."""
         with self._database.writing() as session:
             row = _job_row(session, job_id)
             row.state = "running"
             row.attempts += 1
             row.started_at = utc_now()
             return row.attempts
-
-    def delete_job(self, job_id: str) -> None:
-        """Forgets a job that ended without a picture.
-
-        Raises
-        ------
-        ConflictError
-            when it has not ended, or has a picture.
-        """
-        with self._database.writing() as session:
-            row = _job_row(session, job_id)
-            if row.state not in ENDED:
-                raise ConflictError(f"job {job_id} is {row.state}; cancel it first")
-            if session.scalar(select(ImageRow.id).where(ImageRow.job_id == job_id)) is not None:
-                raise ConflictError(f"job {job_id} has made a picture; delete that")
-            session.delete(row)
 
     # Pictures
 

@@ -41,12 +41,6 @@ class JobQueue:
         self._paused: set[Lane] = set()
         self._last_order = 0.0
 
-    def __len__(self) -> int:
-        return len(self._tickets)
-
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._tickets
-
     @property
     def waiting(self) -> int:
         """Jobs that have not begun, wherever they are held."""
@@ -79,9 +73,6 @@ class JobQueue:
         self._tickets.pop(job_id, None)
         self._held.discard(job_id)
         self._begun.discard(job_id)
-
-    def ticket(self, job_id: str) -> Ticket:
-        return self._tickets[job_id]
 
     def is_held(self, job_id: str) -> bool:
         return job_id in self._held
