@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_a_model_that_cannot_be_loaded_is_503_with_the_reason_everywhere(tmp_pat
     empty.mkdir()
     with studio_server(empty, tmp_path / "data") as server:
         while server.client.get("/health").json()["phase"] != "failed":
-            pass
+            time.sleep(0.05)
         health = server.client.get("/health")
         assert health.status_code == 503
         assert "config.json" in health.json()["reason"]

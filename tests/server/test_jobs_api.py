@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from studio_serving import SMALL, StudioServer, studio_server, wait_until_ready
+from studio_serving import SMALL, StudioServer, studio_server
 
 from hidream_studio.job.ids import new_id
 
@@ -151,7 +151,6 @@ def test_a_running_job_shows_a_preview(server: StudioServer) -> None:
 
 def test_a_full_queue_says_when_to_ask_again(golden_checkpoint: Path, tmp_path: Path) -> None:
     with studio_server(golden_checkpoint, tmp_path, queue_limit=2) as server:
-        wait_until_ready(server.client)
         server.client.post("/api/queue/pause")
         for seed in range(2):
             server.queue(seed=seed)

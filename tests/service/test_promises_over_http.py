@@ -79,12 +79,18 @@ def test_after_kill_9_of_the_server_finished_pictures_are_there_and_waiting_jobs
     running = server.queue(**{**RENDER, "steps": 100})
     waiting = [server.queue(lane="final", seed=seed) for seed in range(3)]
     server.until_step(running, 5)
+    worker = server.worker()
+    assert worker is not None
     server.end(kill=True)
+    worker.wait(10)
     server = Served(tmp_path, golden_checkpoint)
     try:
         assert server.file(done) == picture
         assert {server.until_ended(job_id)["state"] for job_id in (running, *waiting)} == {"finished"}
         images = server.client.get("/api/images").json()["images"]
         assert sorted(image["id"] for image in images) == sorted([done, running, *waiting])
+        again = server.queue()
+        server.until_ended(again)
+        assert same_pixels(server.file(again), picture)
     finally:
         server.end()
