@@ -7,9 +7,11 @@ the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.config import ModelConfig
@@ -28,12 +30,27 @@ def empty_model(
 
     With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         model = O1Transformer(config)
     model = model.to(dtype)
     if fp8:
         use_fp8_linears(model.blocks)
-    return model.to_empty(device=device).eval().requires_grad_(False)
+    for module in list(model.modules()):
+        for name, parameter in module.named_parameters(recurse=False):
+            # not to_empty(): for meta tensors torch imports sympy there, for most of a second
+            values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+            setattr(module, name, nn.Parameter(values, requires_grad=False))
+    return model.eval()
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out the first weights that torch's modules draw: on the meta device it imports its compiler to do so."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def model_bytes(config: ModelConfig, dtype: torch.dtype, *, fp8: bool = False) -> int:
