@@ -143,18 +143,7 @@ def test_generate_as_json_tells_all_that_is_known(
     golden_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a.png"
-    words = [
-        "generate",
-        "a cat",
-        "--model",
-        str(golden_checkpoint),
-        *SMALL,
-        "--width",
-        "300",
-        "--out",
-        str(out),
-        "--json",
-    ]
+    words = ["generate", "a cat", "--model", str(golden_checkpoint), *SMALL, "--width", "300", "--out", str(out)]
     assert main([*words, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["path"], facts["width"], facts["requested"]["width"], facts["seed"]) == (str(out), 288, 300, 1)
