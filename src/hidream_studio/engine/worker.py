@@ -89,7 +89,9 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
         on_phase=lambda name, fraction: outbox.send(Phase(name, fraction)),
     )
     outbox.send(Phase("warming up"))
+    begun_s = time.perf_counter()
     _warm_up(pipeline)
+    logging.getLogger(__name__).info("warmed up in %.1f s", time.perf_counter() - begun_s)
     device = torch.device(pipeline.device)
     on_cuda = device.type == "cuda"
     outbox.send(
