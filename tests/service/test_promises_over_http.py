@@ -11,6 +11,8 @@ import pytest
 from PIL import Image, ImageChops
 from served import Served
 
+from hidream_studio.library.library import Library
+
 RENDER = {"prompt": "a large picture", "width": 512, "height": 512, "steps": 50, "guidance_scale": 3.0, "seed": 3}
 
 
@@ -41,6 +43,7 @@ def test_a_draft_is_back_in_less_than_half_of_the_render_that_it_passes_and_chan
     assert (draft["state"], draft["lane"]) == ("finished", "draft")
     assert draft_s < (time.monotonic() - started_s) / 2
     assert same_pixels(served.file(alone), served.file(passed))
+    assert same_pixels(served.file(draft["id"]), served.file(served.until_ended(served.queue())["id"]))
 
 
 def test_a_cancel_takes_effect_in_under_two_seconds(served: Served):
@@ -69,14 +72,14 @@ def test_the_server_answers_while_a_killed_worker_is_replaced_and_its_job_is_dra
     assert served.until_ended(waiting)["state"] == "finished"
 
 
-def test_after_kill_9_of_the_server_finished_pictures_are_there_and_waiting_jobs_run_once(
+def test_after_kill_9_of_the_server_finished_pictures_are_there_all_jobs_run_once_and_no_worker_outlives_it(
     tmp_path: Path, golden_checkpoint: Path
 ):
     server = Served(tmp_path, golden_checkpoint)
     done = server.queue()
     server.until_ended(done)
     picture = server.file(done)
-    running = server.queue(**{**RENDER, "steps": 100})
+    running = server.queue(**{**RENDER, "steps": 60})
     waiting = [server.queue(lane="final", seed=seed) for seed in range(3)]
     server.until_step(running, 5)
     worker = server.worker()
@@ -92,5 +95,12 @@ def test_after_kill_9_of_the_server_finished_pictures_are_there_and_waiting_jobs
         again = server.queue()
         server.until_ended(again)
         assert same_pixels(server.file(again), picture)
+        anew = server.queue(**{**RENDER, "steps": 60})
+        server.until_ended(anew)
+        assert same_pixels(server.file(anew), server.file(running))  # in its second go as if nothing had been
     finally:
         server.end()
+    library = Library.open(tmp_path)
+    attempts = [library.job(job_id).attempts for job_id in (done, running, *waiting)]
+    library.close()
+    assert attempts == [1, 2, 1, 1, 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,29 +11,12 @@ from live_studio import LiveStudio, asked
 from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
-from hidream_studio.engine.pipeline import Pipeline
 from hidream_studio.errors import ConflictError, NotFoundError, PromptError, QueueFullError, RequestError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import decode_png, read_text_chunks
-from hidream_studio.job.job import Job
 from hidream_studio.job.request import FinishRequest, SheetRequest
 
 UNKNOWN = "0" * 26
-
-
-@pytest.fixture(scope="module")
-def pipeline(golden_checkpoint: Path) -> Pipeline:
-    return Pipeline.load(str(golden_checkpoint), profile="o1-tiny", threads=1)
-
-
-def drawn_alone(pipeline: Pipeline, job: Job) -> NDArray[np.uint8]:
-    """The pixels of a job that nothing passed."""
-    render = pipeline.render(job)
-    while True:
-        try:
-            next(render)
-        except StopIteration as end:
-            return end.value.pixels
 
 
 def pixels(live: LiveStudio, image_id: str) -> NDArray[np.uint8]:
@@ -51,22 +33,6 @@ def test_a_request_becomes_a_picture_of_the_library_with_its_whole_job_in_the_fi
     facts = picture_facts(read_text_chunks(live.library.file_path(view.id)))
     assert facts is not None
     assert (facts.job, facts.image_id, facts.numeric_path) == (view.job, view.id, record.numeric_path)
-
-
-def test_a_draft_passes_a_long_render_whose_pixels_stay_the_same(live: LiveStudio, pipeline: Pipeline):
-    started_s = time.monotonic()
-    render = live.submit(prompt="a large picture", width=512, height=512, steps=50, guidance_scale=3.0)
-    live.until_step(render.id, 5)
-    asked_s = time.monotonic()
-    draft = live.draw(prompt="a quick one", steps=4)
-    draft_s = time.monotonic() - asked_s
-    assert live.job(render.id).state == "running"
-    end = live.wait(render.id)
-    render_s = time.monotonic() - started_s
-    assert (draft.lane, render.lane) == ("draft", "final")
-    assert draft_s < render_s / 2
-    assert np.array_equal(pixels(live, end.id), drawn_alone(pipeline, end.job))
-    assert np.array_equal(pixels(live, draft.id), drawn_alone(pipeline, draft.job))
 
 
 def test_each_job_tells_its_life_in_order_and_a_picture_is_on_disk_before_it_is_told(live: LiveStudio):

@@ -6,22 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from live_studio import LiveStudio, asked
 
 from hidream_studio.errors import WorkerError
-from hidream_studio.image.png import decode_png
 from hidream_studio.scheduler.watchdog import Patience
 
 QUICK_BACKOFF = Patience(backoff_s=(0.05, 0.05, 0.05))
-SERVER = Path(__file__).parent / "studio_process.py"
 
 OpenStudio = Callable[..., LiveStudio]
 
@@ -154,52 +149,6 @@ def test_stopping_puts_back_what_runs_and_the_next_server_draws_it_once(open_stu
     assert again.call(lambda: again.studio.queue_summary().paused) == ("draft",)
     assert {again.wait(view.id).state for view in views} == {"finished"}
     assert [again.library.job(view.id).attempts for view in views] == [1, 1, 1]
-
-
-def start_server(data: Path, checkpoint: Path, *, count: int, steps: int) -> tuple[subprocess.Popen[str], list[str]]:
-    command = [sys.executable, str(SERVER), str(data), str(checkpoint), str(count), str(steps)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    return server, server.stdout.readline().split()
-
-
-def until_running(server: subprocess.Popen[str], step: int) -> tuple[int, str]:
-    """The worker's process id and the job that has come so far."""
-    assert server.stdout is not None
-    for line in server.stdout:
-        pid, job_id, done = line.split()
-        if int(done) >= step:
-            return int(pid), job_id
-    raise AssertionError("the server ended")
-
-
-def kill_server(server: subprocess.Popen[str]) -> None:
-    server.kill()
-    server.wait()
-    assert server.stdout is not None
-    server.stdout.close()
-
-
-def test_after_kill_9_of_the_server_all_jobs_are_drawn_once_and_nothing_outlives_it(
-    open_studio: OpenStudio, tmp_path: Path, golden_checkpoint: Path
-):
-    server, job_ids = start_server(tmp_path / "data", golden_checkpoint, count=4, steps=60)
-    worker_pid, running = until_running(server, 5)
-    kill_server(server)
-    assert running == job_ids[0]
-    end_s = time.monotonic() + 5.0
-    while exists(worker_pid):
-        assert time.monotonic() < end_s, "the worker outlived its server"
-        time.sleep(0.01)
-    live = open_studio()
-    assert {live.wait(job_id).state for job_id in job_ids} == {"finished"}
-    assert [live.library.job(job_id).attempts for job_id in job_ids] == [2, 1, 1, 1]
-    records = live.library.images()
-    assert sorted(record.job_id for record in records) == job_ids
-    first, again = live.library.image(job_ids[0]), live.draw(steps=60, seed=0)
-    for one, other in [(first.id, again.id)]:  # drawn in the second go, as if nothing had been
-        files = [decode_png(live.library.file_path(image_id).read_bytes()) for image_id in (one, other)]
-        assert np.array_equal(*files)
 
 
 def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(open_studio: OpenStudio):
