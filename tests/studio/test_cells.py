@@ -86,10 +86,21 @@ def test_a_sweep_lies_as_rows_and_columns():
     assert axes.order == ["a00", "a02", "a01", "a03"]
 
 
-def test_seeds_alone_are_no_contact_sheet_and_neither_is_a_sweep_with_a_hole():
+def test_seeds_alone_are_no_contact_sheet():
     assert contact_axes([version("a01", seed=1), version("a02", seed=2)]) is None
+
+
+def test_a_sweep_keeps_its_rows_and_columns_when_a_picture_of_it_is_thrown_out():
     holed = [version("a01", steps=12), version("a02", steps=24), version("a03", steps=24, guidance_scale=1.0)]
-    assert contact_axes(holed) is None
+    axes = contact_axes(holed)
+    assert axes is not None
+    assert (axes.rows, axes.columns) == (["guidance 3", "guidance 1"], ["12 steps", "24 steps"])
+    assert axes.order == ["a01", "a02", None, "a03"]
+    assert axes.places() == [(0, 0), (0, 1), (1, 1)]
+
+
+def test_two_pictures_of_one_place_are_no_contact_sheet():
+    assert contact_axes([version("a01", steps=12), version("a02", steps=24), version("a03", steps=24)]) is None
 
 
 def test_the_requested_size_stands_beside_the_rendered_one_where_they_differ():
@@ -106,11 +117,14 @@ def test_badges_go_by_the_profile_of_the_model():
     assert [badge(side) for side in (1024, 1440, 1536, 1760, 2048)] == ["DRAFT", "DRAFT", "1536", "1760", "2K"]
 
 
-def test_only_running_out_of_memory_offers_a_smaller_retry():
-    failed = replace(version("a01", state="failed"), error=JobError("out_of_memory", "Too large."))
-    assert version_words(failed, TINY)["smaller"] is True
-    other = replace(failed, error=JobError("worker_failed", "The worker died twice."))
-    assert version_words(other, TINY)["smaller"] is False
+def test_a_smaller_retry_is_offered_with_its_own_price_where_there_is_one():
+    failed = replace(version("a01", state="failed"), error=JobError("out_of_memory", "too large"))
+    words = version_words(failed, TINY, 12.0)
+    assert (words["smaller"], words["smallerCost"], words["reason"]) == (True, "~12 s", "Too large.")
+    assert version_words(failed, TINY)["smaller"] is False
+    model = SheetModel(TINY, lambda version: 3.0)
+    model.load([failed])
+    assert model.cell("a01")["front"]["smallerCost"] == "~3.0 s"
 
 
 def test_a_screen_reader_hears_seed_size_state_and_time():

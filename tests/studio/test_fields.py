@@ -54,3 +54,12 @@ def test_what_cannot_be_read_names_its_field(read, text, field):
     with pytest.raises(RequestError) as caught:
         read(text)
     assert caught.value.field == field
+
+
+def test_a_refused_number_is_said_as_it_was_written():
+    with pytest.raises(RequestError, match="steps is 0; it must be between 1 and 200"):
+        steps_of("0")
+    with pytest.raises(RequestError, match=r"guidance is 30\.5; it must be between 0 and 30$"):
+        guidance_of("30.5")
+    with pytest.raises(RequestError, match="guidance is inf;"):
+        guidance_of("1e999")

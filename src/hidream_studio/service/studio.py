@@ -16,7 +16,7 @@ from hidream_studio.job.clock import utc_now
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.events import Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
-from hidream_studio.job.job import Job, PinnedJob, pin
+from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
@@ -277,6 +277,11 @@ class Studio:
     def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
         return self._estimate(self._plan_finish(image_id, request))
+
+    def estimate_smaller(self, job: Job) -> Estimate:
+        """What a smaller try of this job would cost and become. Raises RequestError when there is none."""
+        smaller, changed = smaller_job(job)
+        return self._estimate(PinnedJob(smaller, default_lane(smaller, self.profile), changed))
 
     def resolve(self, request: GenerationRequest) -> PinnedJob:
         """What `request` would become. Raises RequestError, PromptError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,11 @@ class Group:
 class SheetModel:
     """Versions in families (a draft and its finals), families in groups, newest group first."""
 
-    def __init__(self, profile: ModelProfile) -> None:
+    def __init__(
+        self, profile: ModelProfile, smaller_s: Callable[[Version], float | None] = lambda version: None
+    ) -> None:
         self._profile = profile
+        self._smaller_s = smaller_s
         self._versions: dict[str, Version] = {}
         self._members: dict[str, list[str]] = {}  # root key → keys of its family, oldest first
         self._root_of: dict[str, str] = {}
@@ -140,7 +143,7 @@ class SheetModel:
         shown = [version for version in self.family(root) if version.state not in ("cancelled",) or version is front]
         return {
             "key": root,
-            "front": version_words(front, self._profile),
+            "front": version_words(front, self._profile, self._smaller_s(front)),
             "versions": [
                 {
                     "key": version.key,
@@ -156,7 +159,7 @@ class SheetModel:
         """A group as components/sheet.js takes it."""
         roots = [self._versions[root] for root in group.roots if root in self._versions]
         grid = contact_axes(roots) if group.sheet_id is not None else None
-        order = grid.order if grid is not None else group.roots
+        order = [key for key in grid.order if key is not None] if grid is not None else group.roots
         ratios = [root.job.width / root.job.height for root in roots] or [1.0]
         return {
             "id": group.id,
@@ -164,7 +167,7 @@ class SheetModel:
             "facts": self._facts(roots),
             "ratio": min(ratios),  # the tallest decides, so that no row is ragged
             "sheet": group.sheet_id is not None and len(roots) > 1,
-            "grid": None if grid is None else {"rows": grid.rows, "columns": grid.columns, "corner": grid.corner},
+            "grid": None if grid is None else {"rows": grid.rows, "columns": grid.columns, "places": grid.places()},
             "cells": [self.cell(root) for root in order],
         }
 
@@ -196,12 +199,15 @@ class ContactAxes:
 
     rows: list[str]
     columns: list[str]
-    corner: str
-    order: list[str]  # keys, row by row
+    order: list[str | None]  # keys, row by row; None where a picture was thrown out
+
+    def places(self) -> list[tuple[int, int]]:
+        """(row, column) of each key that is there, in the order of the keys."""
+        return [divmod(at, len(self.columns)) for at, key in enumerate(self.order) if key is not None]
 
 
 def contact_axes(roots: list[Version]) -> ContactAxes | None:
-    """Rows and columns of a sweep; None where nothing but the seed differs or where cells are missing."""
+    """Rows and columns of a sweep; None where nothing but the seed differs, or where two cells claim one place."""
     axes = {
         "size": [words.size(root.job.requested_width, root.job.requested_height) for root in roots],
         "steps": [f"{root.job.steps} steps" for root in roots],
@@ -217,7 +223,7 @@ def contact_axes(roots: list[Version]) -> ContactAxes | None:
     row_labels = [" · ".join(axes[name][index] for name in row_axes) for index in range(len(roots))]
     rows = list(dict.fromkeys(row_labels))
     places = {(row, column): root.key for row, column, root in zip(row_labels, axes[column_axis], roots, strict=True)}
-    if len(places) != len(rows) * len(columns) or len(places) != len(roots):
+    if len(places) != len(roots):
         return None
-    order = [places[row, column] for row in rows for column in columns]
-    return ContactAxes(rows, columns, "", order)
+    order = [places.get((row, column)) for row in rows for column in columns]
+    return ContactAxes(rows, columns, order)

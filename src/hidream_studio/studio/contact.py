@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hidream_studio.errors import NotFoundError
 from hidream_studio.image.sheet import Cell, contact_sheet_png
 from hidream_studio.service.studio import Studio
@@ -22,7 +24,7 @@ def sheet_png(studio: Studio, sheet_id: str) -> bytes:
         when there is no such sheet.
     """
     views = studio.jobs(sheet_id=sheet_id, limit=MAX_PICTURES)
-    versions = sorted((version_of_job(view) for view in views), key=lambda version: version.key)
+    versions = _newest_tries([version_of_job(view) for view in views])
     if not versions:
         raise NotFoundError(f"there is no sheet {sheet_id}")
     axes = contact_axes(versions)
@@ -34,6 +36,9 @@ def sheet_png(studio: Studio, sheet_id: str) -> bytes:
     }
     cells = []
     for key in axes.order if axes else list(by_key):
+        if key is None:
+            cells.append(Cell(None))
+            continue
         version = by_key[key]
         caption = words.duration(version.elapsed_s) if key in files else version.state
         cells.append(Cell(files.get(key), caption if axes else f"seed {version.job.seed} · {caption}"))
@@ -44,6 +49,18 @@ def sheet_png(studio: Studio, sheet_id: str) -> bytes:
         column_labels=axes.columns if axes else (),
         title=title_of(versions[0]),
     )
+
+
+def _newest_tries(versions: list[Version]) -> list[Version]:
+    """Of a picture that was tried again, after it failed or was cancelled, the last try alone; in the order of asking.
+
+    Otherwise two would claim one place, and the sheet would lose its rows and columns.
+    """
+    tries: dict[tuple[Any, ...], Version] = {}
+    for version in sorted(versions, key=lambda version: version.key):
+        job = version.job
+        tries[job.seed, job.steps, job.guidance_scale, job.requested_width, job.requested_height] = version
+    return list(tries.values())
 
 
 def title_of(version: Version) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -95,9 +96,16 @@ def _whole(value: float, field: str, low: int, high: int) -> int:
 def _bounded(value: float, field: str, low: float, high: float) -> float:
     if not low <= value <= high:
         raise RequestError(
-            f"{field} is {value:,}; it must be between {low:,} and {high:,}", field=field, limit=[low, high]
+            f"{field} is {_plain(value)}; it must be between {_plain(low)} and {_plain(high)}",
+            field=field,
+            limit=[low, high],
         )
     return value
+
+
+def _plain(value: float) -> str:
+    """0 and not 0.0; a seed with all of its digits."""
+    return f"{int(value) if value == value and abs(value) != math.inf and value == int(value) else value:,}"
 
 
 def _limited(values: Iterable[T], field: str) -> tuple[T, ...]:

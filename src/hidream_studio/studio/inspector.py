@@ -260,14 +260,23 @@ class Inspector:
                 if value:
                     Tag("dt", name)
                     Tag("dd", value)
-        notes = [f"{note.field[:1].upper()}{note.field[1:]}: {note.why}." for note in version.adjustments]
-        if version.error is not None:
-            notes.insert(0, version.error.message)
+        notes = notes_of(version)
         self._notes.clear()
         self._notes.show(bool(notes))
         with self._notes:
-            for note in dict.fromkeys(notes):
+            for note in notes:
                 Tag("p", note, "note")
+
+
+def notes_of(version: Version) -> list[str]:
+    """Why it failed, and what was changed of what was asked; one sentence for fields that share a reason."""
+    notes = [words.sentence(version.error.message)] if version.error is not None else []
+    fields: dict[str, list[str]] = {}
+    for note in version.adjustments:
+        named = fields.setdefault(note.why, [])
+        if note.field not in named:
+            named.append(note.field)
+    return notes + [words.sentence(f"{' and '.join(names)}: {why}") for why, names in fields.items()]
 
 
 def _facts(version: Version) -> list[tuple[str, str]]:

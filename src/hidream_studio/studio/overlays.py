@@ -49,10 +49,12 @@ class Overlays:
     # toasts
 
     def toast(self, toast: Toast) -> None:
+        for shown in [one for one in self._toasts.default_slot.children if one._props.get("data-text") == toast.text]:
+            shown.delete()  # said again, it comes anew, and once
         while len(self._toasts.default_slot.children) >= MAX_TOASTS:
             self._toasts.default_slot.children[0].delete()
         with self._toasts:
-            made = Tag("div", classes="toast")
+            made = Tag("div", classes="toast", data_text=toast.text)
             with made:
                 Tag("span", toast.text)
                 if toast.action is not None and toast.on_action is not None:

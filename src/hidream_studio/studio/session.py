@@ -46,7 +46,7 @@ class Session:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.profile = studio.profile
-        self.model = SheetModel(studio.profile)
+        self.model = SheetModel(studio.profile, self.smaller_s)
         self.compose: ComposeState = restored_state(None, studio.profile)
         self.view: dict[str, Any] = {}
         self.look = Look()
@@ -304,6 +304,15 @@ class Session:
         return sum(
             self.studio.estimate_finish(version.key, self.finish_request(preset_id)).seconds for version in versions
         )
+
+    def smaller_s(self, version: Version) -> float | None:
+        """What a smaller try would take; None where that is no way out: another reason, or as small as can be."""
+        if version.error is None or version.error.code != "out_of_memory":
+            return None
+        try:
+            return self.studio.estimate_smaller(version.job).seconds
+        except StudioError:
+            return None
 
     async def finish(self, versions: list[Version], preset_id: PresetId) -> None:
         for version in versions:

@@ -119,8 +119,8 @@ def side_name(side_px: int) -> str:
     return "2K" if side_px == 2048 else str(side_px)
 
 
-def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
-    """The values that components/parts/index.js shows, as it names them."""
+def version_words(version: Version, profile: ModelProfile, smaller_s: float | None = None) -> dict[str, Any]:
+    """The values that components/parts/index.js shows, as it names them. `smaller_s`: what a smaller try would take."""
     job = version.job
     asked = (job.requested_width, job.requested_height)
     rendered = words.size(job.width, job.height)
@@ -139,10 +139,10 @@ def version_words(version: Version, profile: ModelProfile) -> dict[str, Any]:
         "rejected": version.rejected,
         "image": f"/api/images/{version.key}/thumb" if version.has_image else None,
         "preview": version.preview,
-        "reason": version.error.message if version.error else None,
+        "reason": words.sentence(version.error.message) if version.error else None,
         "cost": words.about(version.estimate_s),
-        "smallerCost": words.about(None if version.estimate_s is None else version.estimate_s / 2),  # half the pixels
-        "smaller": version.error is not None and version.error.code == "out_of_memory",
+        "smallerCost": words.about(smaller_s),
+        "smaller": smaller_s is not None,
     }
     values |= progress_words(version)
     values["label"] = _label(version, values)

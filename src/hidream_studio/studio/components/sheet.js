@@ -114,6 +114,10 @@ export default {
       }
       if (to) this.focusCell(to.dataset.key);
     },
+    // A cell keeps its row and column when its neighbours are thrown out.
+    at(row, column) {
+      return { gridArea: `${row + 1} / ${column + 1}` };
+    },
     columns(group) {
       return group.grid ? { gridTemplateColumns: `max-content repeat(${group.grid.columns.length}, minmax(min(112px, var(--thumb-min)), calc(var(--thumb-min) * 1.6)))` } : null;
     },
@@ -131,14 +135,11 @@ export default {
       </header>
       <div v-if="group.grid" class="contact">
         <div class="contact-grid" :style="columns(group)">
-          <span class="contact-corner">{{ group.grid.corner }}</span>
-          <b v-for="label in group.grid.columns" :key="'c' + label" class="contact-column">{{ label }}</b>
-          <template v-for="(label, row) in group.grid.rows" :key="'r' + label">
-            <b class="contact-row">{{ label }}</b>
-            <Cell v-for="cell in group.cells.slice(row * group.grid.columns.length, (row + 1) * group.grid.columns.length)" :key="cell.key"
-              :cell="cell" :ratio="group.ratio" :selected="cell.key === selected" :picked="pickedSet.has(cell.key)"
-              :tabbable="cell.key === tabbableKey" @act="onAct" />
-          </template>
+          <b v-for="(label, column) in group.grid.columns" :key="'c' + label" class="contact-column" :style="at(0, column + 1)">{{ label }}</b>
+          <b v-for="(label, row) in group.grid.rows" :key="'r' + label" class="contact-row" :style="at(row + 1, 0)">{{ label }}</b>
+          <Cell v-for="(cell, index) in group.cells" :key="cell.key" :style="at(group.grid.places[index][0] + 1, group.grid.places[index][1] + 1)"
+            :cell="cell" :ratio="group.ratio" :selected="cell.key === selected" :picked="pickedSet.has(cell.key)"
+            :tabbable="cell.key === tabbableKey" @act="onAct" />
         </div>
       </div>
       <div v-else class="cells">

@@ -40,7 +40,7 @@ export default {
       <div v-else-if="front.state === 'waiting'" class="cell-note"><b>{{ front.place }}</b><span>{{ front.left }}</span></div>
       <div v-else-if="front.state === 'running' && !source" class="cell-note"><b>Starting</b><span>{{ front.left }}</span></div>
       <div v-else-if="front.state === 'failed'" class="cell-note cell-failed">
-        <span>{{ front.reason }}</span>
+        <span :title="front.reason">{{ front.reason }}</span>
         <div class="cell-note-actions">
           <button class="small" @click.stop="act('retry')">Retry <span class="estimate">{{ front.cost }}</span></button>
           <button v-if="front.smaller" class="small" @click.stop="act('smaller')">Retry smaller <span class="estimate">{{ front.smallerCost }}</span></button>
@@ -57,7 +57,7 @@ export default {
       <div v-if="front.rejected" class="cell-note cell-ghost">
         <span>Rejected</span><button class="small" @click.stop="act('reject')">Undo</button>
       </div>
-      <span v-if="front.state === 'running' && source && cell.versions.length < 2" class="cell-progress">{{ front.progress }}</span>
+      <span v-if="front.state === 'running' && source" class="cell-progress">{{ front.progress }}</span>
       <div v-if="front.state === 'running'" class="cell-bar" role="progressbar" :aria-valuenow="front.step" aria-valuemin="0"
         :aria-valuemax="front.of" :aria-label="'Step ' + front.step + ' of ' + front.of"><i :style="{ transform: 'scaleX(' + done / 100 + ')' }"></i></div>
       <div v-if="cell.versions.length > 1" class="cell-versions">
