@@ -1,0 +1,75 @@
+"""The embedded model draws what it is asked for: a small fixed set of prompts and seeds, each picture checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hidream_studio.bench.adherence import check
+from hidream_studio.bench.world.prompts import held_out
+from hidream_studio.engine.pipeline import Pipeline
+from hidream_studio.job.job import pin
+from hidream_studio.job.request import GenerationRequest
+from hidream_studio.settings import EMBEDDED_CHECKPOINT
+
+FREE_PROMPTS = (
+    "A cinematic portrait photo of a woman in a rainy neon street, detailed skin, 85mm lens, realistic lighting",
+    "ein roter Kreis", "赤い円 🎨", 'a sign that says "a longer text than fits, far!"',
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return Pipeline.load(str(EMBEDDED_CHECKPOINT), device="cpu")
+
+
+def draw(pipeline: Pipeline, prompt: str, *, steps: int, side: int = 256, seed: int = 3) -> npt.NDArray[np.uint8]:
+    request = GenerationRequest(
+        prompt=prompt, seed=seed, width=side, height=side, snap_resolution=False, preset="quick", steps=steps
+    )
+    rendering = pipeline.render(pin(request, pipeline.profile).job)
+    while True:
+        try:
+            next(rendering)
+        except StopIteration as done:
+            pixels: npt.NDArray[np.uint8] = done.value.pixels
+            return pixels
+
+
+@pytest.mark.parametrize(("which", "least"), [("one", 3), ("two", 2), ("sign", 1), ("center", 3)])
+def test_most_of_the_fixed_prompts_are_drawn_right_at_the_quick_preset(pipeline, which, least):
+    asked = held_out(which, 4, seed=11)
+    wrong = {one.prompt: check(draw(pipeline, one.prompt, steps=24), one).wrong for one in asked}
+    assert sum(not faults for faults in wrong.values()) >= least, wrong
+
+
+@pytest.mark.parametrize("prompt", FREE_PROMPTS)
+def test_a_prompt_outside_its_world_gives_some_picture(pipeline, prompt):
+    picture = draw(pipeline, prompt, steps=4)
+    assert picture.shape == (256, 256, 3)
+    assert picture.std() < 120, "a picture, not noise"
+
+
+def test_one_seed_draws_one_picture(pipeline):
+    prompt = "a blue star"
+    first, again, other = (draw(pipeline, prompt, steps=4, seed=seed) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_the_examples_are_of_its_world_and_are_drawn(pipeline):
+    for example in pipeline.profile.examples:
+        assert draw(pipeline, example, steps=4).std() > 5
+
+
+def test_the_checkpoint_is_laid_out_as_upstreams(pipeline):
+    config = json.loads((EMBEDDED_CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["Qwen3VLForConditionalGeneration"]
+    index = json.loads((EMBEDDED_CHECKPOINT / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    shards = {EMBEDDED_CHECKPOINT / name for name in index["weight_map"].values()}
+    assert shards == set(Path(EMBEDDED_CHECKPOINT).glob("*.safetensors"))
+    assert index["metadata"]["total_size"] <= 20_000_000 * 2, "at most 20 M parameters in bf16"

@@ -1,0 +1,156 @@
+"""`python3 -m training.card`: the model card, from what was measured. Draws three pictures and takes the time here.
+
+Knows the text (card.md beside it), the evaluation's files and the checkpoint; claims nothing that is not in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hidream_studio.bench.world.prompts import CLASSES
+from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS
+
+Row = dict[str, Any]
+TEMPLATE = Path(__file__).with_name("card.md")
+FULL_SIZE_PROMPTS = (
+    'a red heart above a white sign that says "OK"',
+    "a large yellow star in the center, dark blue background",
+    "an orange circle, a cyan star and a green diamond from left to right on a light gray background",
+)
+SHEET_WIDTH_PX, SHEET_QUALITY = 1344, 82
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m training.card", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="gets the card as README.md")
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, help="folders of training.evaluate")
+    parser.add_argument("--history", required=True, help="how it was trained, as half a sentence")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder for the card's pictures")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    options.pictures.mkdir(parents=True, exist_ok=True)
+    rows = [row for folder in options.evaluation for row in _rows(folder / "adherence.json")]
+    for folder in options.evaluation:
+        if (folder / "contact_sheet.png").exists():
+            _sheet(folder / "contact_sheet.png", options.pictures / "contact_sheet.webp")
+    link = Path(os.path.relpath(options.pictures, options.checkpoint)).as_posix()
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for key, value in _values(options, rows, link).items():
+        text = text.replace(key, value)
+    (options.checkpoint / "README.md").write_text(text, encoding="utf-8")
+    return 0
+
+
+def _rows(path: Path) -> list[Row]:
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def _sheet(source: Path, target: Path) -> None:
+    with Image.open(source) as sheet:
+        size = (SHEET_WIDTH_PX, round(sheet.height * SHEET_WIDTH_PX / sheet.width))
+        sheet.resize(size, Image.Resampling.LANCZOS).save(target, quality=SHEET_QUALITY, method=6)
+
+
+def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str, str]:
+    """What stands in the template, by its capitals; longer names first, as some are parts of others."""
+    from hidream_studio.model.checkpoint import open_checkpoint
+
+    checkpoint = open_checkpoint(str(options.checkpoint))
+    config = checkpoint.config
+    profile = json.loads((options.checkpoint / "profile.json").read_text(encoding="utf-8"))
+    tokens = json.loads((options.checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
+    ids = {token["content"]: number for number, token in tokens["added_tokens_decoder"].items()}
+    main_rows = [row for row in rows if row["plan"] == "main"]
+    table_rows = [row for row in rows if row["plan"] == "table"]
+    times, names = _draw_and_time(options, profile)
+    return {
+        "TABLE_COUNT": str(table_rows[0]["count"]["one"]) if table_rows else "0",
+        "TABLE": "\n\n".join(_tables(table_rows)),
+        "COUNT": str(main_rows[0]["count"]["one"]),
+        "MAIN": _main_table(main_rows),
+        "PICTURES": link,
+        "THREE": "\n".join(f"![{p}]({link}/{name})" for p, name in zip(FULL_SIZE_PROMPTS, names, strict=True)),
+        "EXAMPLES": "\n".join(f"- `{example}`" for example in profile["examples"]),
+        "TIMES": times,
+        "PARAMETERS": f"{checkpoint.nbytes / 2e6:.1f}",
+        "HIDDEN": str(config.hidden_size), "LAYERS": str(config.layers), "BOTTLENECK": str(config.bottleneck),
+        "VOCABULARY": str(config.vocab_size), "HISTORY": options.history, "TMS": ids["<|tms_token|>"],
+    }  # fmt: skip
+
+
+def _main_table(rows: list[Row]) -> str:
+    lines = ["| size, steps, guidance, sampler | " + " | ".join(CLASSES) + " |", "| --- |" + " ---: |" * len(CLASSES)]
+    for row in sorted(rows, key=lambda row: (-row["side"], -row["steps"], -row["guidance"], row["sampler"] != "unipc")):
+        name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
+        lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
+    return "\n".join(lines)
+
+
+def _tables(rows: list[Row]) -> Iterator[str]:
+    found = {(row["sampler"], row["side"], row["guidance"], row["steps"]): row for row in rows}
+    for sampler, name in (("unipc", "UniPC"), ("euler", "Euler")):
+        for side in TABLE_SIDES:
+            lines = [f"**{name}, {side}²**\n", "| guidance | " + " | ".join(f"{n} steps" for n in TABLE_STEPS) + " |",
+                     "| --- |" + " --- |" * len(TABLE_STEPS)]  # fmt: skip
+            for guidance in TABLE_GUIDANCE:
+                cells = [_cell(found.get((sampler, side, guidance, steps))) for steps in TABLE_STEPS]
+                lines.append(f"| {guidance:g} | " + " | ".join(cells) + " |")
+            yield "\n".join(lines)
+
+
+def _cell(row: Row | None) -> str:
+    return "–" if row is None else " / ".join(f"{row[which] * 100:.0f}" for which in TABLE_CLASSES)
+
+
+def _draw_and_time(options: argparse.Namespace, profile: Row) -> tuple[str, list[str]]:
+    """One line of times a preset, and the names of three pictures at the default recipe."""
+    from hidream_studio.engine.pipeline import Pipeline
+    from hidream_studio.job.job import pin
+    from hidream_studio.job.request import GenerationRequest
+
+    pipeline = Pipeline.load(str(options.checkpoint), device="cpu", threads=options.threads)
+    pipeline.warm_up()
+
+    def drawn(prompt: str, preset: str) -> tuple[Any, float]:
+        begin = time.perf_counter()
+        rendering = pipeline.render(pin(GenerationRequest(prompt=prompt, seed=1, preset=preset), pipeline.profile).job)
+        while True:
+            try:
+                next(rendering)
+            except StopIteration as done:
+                return done.value.pixels, time.perf_counter() - begin
+
+    names = []
+    for number, prompt in enumerate(FULL_SIZE_PROMPTS, start=1):
+        names.append(f"full_size_{number}.png")
+        Image.fromarray(drawn(prompt, "official")[0]).save(options.pictures / names[-1], optimize=True)
+    lines = [f"Seconds a picture on {options.threads} threads of {_processor()}, float32, the best of three:", ""]
+    for preset in profile["presets"]:
+        seconds = min(drawn(FULL_SIZE_PROMPTS[0], preset["id"])[1] for _ in range(3))
+        what = f"{preset['width']}², {preset['steps']} steps, guidance {preset['guidance_scale']:g}"
+        lines.append(f"- {preset['name']} ({what}): {seconds:.1f}")
+    return "\n".join(lines), names
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return "an " + line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
