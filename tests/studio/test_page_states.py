@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 from page_helpers import FINISHED, cell, compose
 from playwright.sync_api import expect
@@ -97,6 +98,16 @@ def test_a_sweep_is_a_labelled_contact_sheet_and_saved_as_one_png(visitor):
     with page.expect_download() as saved:
         group.get_by_role("button", name="Save this contact sheet").click()
     assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+    second = group.locator(".cell").nth(1)
+    place = second.bounding_box()
+    group.locator(".cell").nth(0).focus()
+    page.keyboard.press("x")
+    expect(group.locator(".cell.rejected")).to_have_count(1)
+    page.reload()
+    expect(group.locator(FINISHED)).to_have_count(3)  # and the labels still stand where they stood
+    expect(group.locator(".contact-column")).to_have_text(["2 steps", "3 steps"])
+    expect(group.locator(".contact-row")).to_have_text(["guidance 1", "guidance 2.5"])
+    assert group.locator(".cell").nth(0).bounding_box() == place
 
 
 def test_live_mode_redraws_one_draft_when_the_typing_rests(visitor):
@@ -224,3 +235,12 @@ def test_the_curl_line_of_a_picture_is_copied(visitor):
     line = page.evaluate("navigator.clipboard.readText()")
     assert line.startswith(f"curl -sS {visitor.server.url}/generate/t2i")
     assert "what curl draws" in line
+
+
+def test_a_wrong_address_is_answered_shortly_and_keeps_nothing_behind(server):
+    page = httpx.get(f"{server.url}/nothing/here", headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "nicegui" not in page.text.lower() and 'href="/"' in page.text
+    other = httpx.get(f"{server.url}/nothing/here")
+    assert other.status_code == 404
+    assert other.json()["error"] == {"code": "not_found", "message": "there is no /nothing/here here"}

@@ -6,17 +6,28 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
 from hidream_studio.errors import NotFoundError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.responses import Response
 
     from hidream_studio.service.studio import Studio
 
 RECONNECT_TIMEOUT_S = 60.0  # a laptop lid closed for a moment must not cost the page its state
 STATIC = Path(__file__).parent / "static"
 SHEET_URL = "/studio/sheets/{sheet_id}.png"
+
+_NOTHING_HERE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Nothing here · HiDream Studio</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0 }
+</style>
+</head><body><p>There is nothing at this address. <a href="/">To the studio</a></p></body></html>
+"""
 
 
 def mount(app: FastAPI, studio: Studio) -> None:
@@ -25,7 +36,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
     NiceGUI keeps one app per process: a second `mount` (another server in one test process) takes the page over.
     """
     from nicegui import core, ui
-    from starlette.responses import PlainTextResponse, Response
+    from starlette.responses import PlainTextResponse
 
     from hidream_studio.studio.contact import sheet_png
     from hidream_studio.studio.page import ASSETS_URL, build_page
@@ -44,6 +55,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
         except NotFoundError as error:
             return PlainTextResponse(error.message, status_code=404)
 
+    core.app.exception_handlers[404] = _nothing_here  # NiceGUI's own builds a whole page for every wrong address
     core.app.remove_route(SHEET_URL)
     core.app.add_api_route(SHEET_URL, sheet, response_model=None, include_in_schema=False)
     ui.page("/", title="HiDream Studio")(index)
@@ -59,3 +71,10 @@ def mount(app: FastAPI, studio: Studio) -> None:
         tailwind=False,
         show_welcome_message=False,
     )
+
+
+async def _nothing_here(request: Request, _error: Exception) -> Response:
+    if "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(_NOTHING_HERE, status_code=404)
+    path = request.url.path[:200].encode("ascii", "backslashreplace").decode("ascii")
+    return JSONResponse({"error": {"code": "not_found", "message": f"there is no {path} here"}}, status_code=404)

@@ -208,22 +208,27 @@ class ContactAxes:
 
 def contact_axes(roots: list[Version]) -> ContactAxes | None:
     """Rows and columns of a sweep; None where nothing but the seed differs, or where two cells claim one place."""
-    axes = {
-        "size": [words.size(root.job.requested_width, root.job.requested_height) for root in roots],
-        "steps": [f"{root.job.steps} steps" for root in roots],
-        "guidance": [f"guidance {words.number(root.job.guidance_scale)}" for root in roots],
-        "seed": [f"seed {root.job.seed}" for root in roots],
-    }
+    axes: dict[str, list[tuple[tuple[float, ...], str]]] = {}  # of each picture: what to sort by, and its label
+    for root in roots:
+        job, size = root.job, (root.job.requested_width, root.job.requested_height)
+        for name, value, label in (
+            ("size", size, words.size(*size)),
+            ("steps", (job.steps,), f"{job.steps} steps"),
+            ("guidance", (job.guidance_scale,), f"guidance {words.number(job.guidance_scale)}"),
+            ("seed", (job.seed,), f"seed {job.seed}"),
+        ):
+            axes.setdefault(name, []).append((value, label))
     swept = [name for name, labels in axes.items() if len(set(labels)) > 1]
     if not swept or swept == ["seed"]:
         return None
     column_axis = next(name for name in ("steps", "guidance", "size") if name in swept)
     row_axes = [name for name in swept if name != column_axis]
-    columns = list(dict.fromkeys(axes[column_axis]))
-    row_labels = [" · ".join(axes[name][index] for name in row_axes) for index in range(len(roots))]
-    rows = list(dict.fromkeys(row_labels))
-    places = {(row, column): root.key for row, column, root in zip(row_labels, axes[column_axis], roots, strict=True)}
+    # sorted, so that nothing changes its place when the first of a row or column is thrown out
+    columns = sorted(set(axes[column_axis]))
+    row_of = [tuple(axes[name][index] for name in row_axes) for index in range(len(roots))]
+    rows = sorted(set(row_of))
+    places = {(row, column): root.key for row, column, root in zip(row_of, axes[column_axis], roots, strict=True)}
     if len(places) != len(roots):
         return None
     order = [places.get((row, column)) for row in rows for column in columns]
-    return ContactAxes(rows, columns, order)
+    return ContactAxes([" · ".join(label for _, label in row) for row in rows], [label for _, label in columns], order)

@@ -13,6 +13,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from hidream_studio.errors import StudioError
+from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import FinishMode
 from hidream_studio.studio import words
@@ -25,9 +26,9 @@ from hidream_studio.studio.signals import explain
 from hidream_studio.studio.versions import LIVE, Version, badge_of, progress_words, side_name, took
 
 _MODES: tuple[tuple[FinishMode, str, str], ...] = (
-    ("re-render", "Re-render", "Same prompt, seed and noise, drawn anew at the new size."),
+    ("re-render", "Re-render", "Keeps prompt, seed and noise. Drawn anew at the new size, so it may differ."),
     ("keep-composition", "Keep composition", "Starts from this very picture; details are drawn anew."),
-    ("exact", "Exact", "Same size and seed, more steps."),
+    ("exact", "Exact", "Keeps size, seed, noise and guidance. Only the steps change."),
 )
 _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shift+F"))
 
@@ -234,7 +235,7 @@ class Inspector:
         if not version.has_image:
             return
         self._mode.set(value=session.finish_mode)
-        self._mode_words.set_text(next(text for mode, _, text in _MODES if mode == session.finish_mode))
+        self._mode_words.set_text(mode_words(session.finish_mode, version.job))
         self._mode_words.set_class("bad", False)
         for preset_id, (made, name, price) in self._finish_words.items():
             preset = session.profile.preset(preset_id)
@@ -266,6 +267,13 @@ class Inspector:
         with self._notes:
             for note in notes:
                 Tag("p", note, "note")
+
+
+def mode_words(mode: FinishMode, draft: Job) -> str:
+    """What finishing `draft` so keeps; no more is promised than is kept."""
+    if mode == "re-render" and draft.noise != "linked":
+        return "Keeps prompt and seed, but this draft's noise does not carry over to another size: it will differ."
+    return next(text for name, _, text in _MODES if name == mode)
 
 
 def notes_of(version: Version) -> list[str]:
