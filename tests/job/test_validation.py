@@ -8,7 +8,7 @@ import pytest
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import GenerationRequest, SheetRequest
-from hidream_studio.job.validation import field_name, parse_request
+from hidream_studio.job.validation import field_name, parse_request, request_error
 
 
 def refusal(model: type[GenerationRequest] | type[SheetRequest], values: dict[str, Any]) -> RequestError:
@@ -26,6 +26,7 @@ def refusal(model: type[GenerationRequest] | type[SheetRequest], values: dict[st
         ({"prompt": "a", "step": 3}, "step", None, "step is unknown; did you mean steps?"),
         ({"prompt": "a", "zzz": 3}, "zzz", None, "zzz is unknown"),
         ({"prompt": " "}, "prompt", None, "must hold more than white space"),
+        ({"prompt": ""}, "prompt", 1, "prompt is '': it should have at least 1 character"),
         ({"prompt": "x" * 20_000}, "prompt", 10_000, "at most 10000"),
     ],
 )
@@ -57,3 +58,10 @@ def test_tags_of_unions_and_places_of_fastapi_are_no_fields() -> None:
     assert field_name(("body", "<many>", 3, "steps")) == "3.steps"
     assert field_name(("query", "limit")) == "limit"
     assert field_name(("body",)) == "body"
+
+
+def test_broken_json_is_told_of_the_body_and_not_of_a_place_in_it() -> None:
+    error = request_error(
+        [{"type": "json_invalid", "loc": ("body", 10), "msg": "", "ctx": {"error": "Expecting value"}}]
+    )
+    assert (error.field, error.message) == ("body", "the body is no JSON: Expecting value")

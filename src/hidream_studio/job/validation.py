@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -34,7 +35,8 @@ def parse_request(model: type[Model], values: Mapping[str, Any]) -> Model:
 def request_error(findings: Sequence[Mapping[str, Any]], *, known: Iterable[str] = ()) -> RequestError:
     """The first of Pydantic's or FastAPI's findings in words; `known` are names to suggest for a misspelt field."""
     finding = findings[0]
-    field = field_name(finding.get("loc", ()))
+    # where broken JSON breaks is a place in the text, not a field
+    field = "body" if finding["type"] == "json_invalid" else field_name(finding.get("loc", ()))
     context = finding.get("ctx") or {}
     limit = next((context[name] for name in _LIMITS if name in context), None)
     return RequestError(_sentence(finding, field, known), field=field, limit=limit)
@@ -60,6 +62,7 @@ def _sentence(finding: Mapping[str, Any], field: str, known: Iterable[str]) -> s
     said = message.removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("Input ")
     if message.startswith("Input should be "):
         said = f"it should be {said}"
+    said = re.sub(r"^(String|List|Tuple|Dictionary|Value) should ", "it should ", said).replace(" after validation", "")
     value = finding.get("input")
     if isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MAX_SHOWN_CHARS):
         return f"{field} is {_shown(repr(value))}: {said}"
