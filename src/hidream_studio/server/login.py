@@ -19,14 +19,26 @@ _HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>HiDream Studio</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <style>
-  body {{ font: 16px/1.5 system-ui, sans-serif; background: #16171a; color: #e8e8ea; display: grid; place-items: center;
-         min-height: 90vh; margin: 0 }}
-  form {{ display: grid; gap: .75rem; width: min(22rem, 90vw) }}
-  input, button {{ font: inherit; padding: .6rem .8rem; border-radius: .4rem; border: 1px solid #44464d }}
-  input {{ background: #0f1012; color: inherit }}
-  button {{ background: #4f7cff; color: #fff; border-color: transparent; cursor: pointer }}
-  [role=alert] {{ color: #ff9c8f; margin: 0 }}
+  :root {{ --ground: #f4f4f5; --raised: #fff; --line: #8b8b93; --text: #18181b; --soft: #5a5a63; --ink: #18181b;
+          --on-ink: #fff; --bad: #b3261e; --accent: #4250d8 }}
+  @media (prefers-color-scheme: dark) {{
+    :root {{ --ground: #121214; --raised: #222226; --line: #74747f; --text: #ededf0; --soft: #a3a3ae; --ink: #ededf0;
+            --on-ink: #141416; --bad: #ff9c8f; --accent: #8f9bff }}
+  }}
+  body {{ font: 14px/1.5 "Inter Variable", system-ui, sans-serif; background: var(--ground); color: var(--text);
+         display: grid; place-items: center; min-height: 90vh; margin: 0 }}
+  form {{ display: grid; gap: 8px; width: min(320px, 90vw) }}
+  h1 {{ margin: 0 0 12px; font-size: 20px; font-weight: 650; letter-spacing: -0.01em }}
+  label {{ color: var(--soft); font-size: 12px; font-weight: 500 }}
+  input, button {{ font: inherit; min-height: 42px; padding: 0 12px; border-radius: 8px;
+                  border: 1px solid var(--line) }}
+  input {{ background: var(--raised); color: inherit }}
+  button {{ margin-top: 4px; background: var(--ink); color: var(--on-ink); border-color: var(--ink); font-weight: 600;
+           cursor: pointer }}
+  :focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px }}
+  [role=alert] {{ color: var(--bad); margin: 0 }}
 </style></head>
 <body><form method="post" action="/login">
 <h1>HiDream Studio</h1>
