@@ -39,8 +39,8 @@ export default {
       <div v-if="broken" class="cell-note"><span>The file of this picture is gone.</span></div>
       <div v-else-if="front.state === 'waiting'" class="cell-note"><b>{{ front.place }}</b><span>{{ front.left }}</span></div>
       <div v-else-if="front.state === 'running' && !source" class="cell-note"><b>Starting</b><span>{{ front.left }}</span></div>
-      <div v-else-if="front.state === 'failed'" class="cell-note cell-failed">
-        <span :title="front.reason">{{ front.reason }}</span>
+      <div v-else-if="front.state === 'failed'" class="cell-note cell-failed" :title="front.reason">
+        <span>{{ front.reason }}</span>
         <div class="cell-note-actions">
           <button class="small" @click.stop="act('retry')">Retry <span class="estimate">{{ front.cost }}</span></button>
           <button v-if="front.smaller" class="small" @click.stop="act('smaller')">Retry smaller <span class="estimate">{{ front.smallerCost }}</span></button>
