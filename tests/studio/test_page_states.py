@@ -244,3 +244,12 @@ def test_a_wrong_address_is_answered_shortly_and_keeps_nothing_behind(server):
     other = httpx.get(f"{server.url}/nothing/here")
     assert other.status_code == 404
     assert other.json()["error"] == {"code": "not_found", "message": "there is no /nothing/here here"}
+
+
+def test_a_paused_queue_is_told_of_under_generate_until_it_goes_on(visitor):
+    page = visitor.open()
+    why = page.locator(".compose-go .hint")
+    page.get_by_role("button", name="Pause the queue").click()
+    expect(why).to_have_text("The queue is paused; new pictures wait.")
+    page.get_by_role("button", name="Resume the queue").click()
+    expect(why).to_have_text("")

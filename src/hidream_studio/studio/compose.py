@@ -42,6 +42,8 @@ class Compose:
         session.on_compose.add(self._rewrite)
         session.on_typed.add(self.draw_prices)
         session.on_worker.add(self.draw_prices)
+        self._paused = False
+        session.on_queue.add(self._queue_changed)
         self._rewrite()
         self.draw_prices()
 
@@ -252,6 +254,13 @@ class Compose:
         self._generate_text.set_text(f"Generate {wanted.pictures}" if wanted.pictures > 1 else "Generate")
         self._generate_price.set_text(words.about(seconds))
         self._show_why(wanted)
+
+    def _queue_changed(self) -> None:
+        """Queues change many times a second; only a pause changes what Generate says."""
+        paused = bool(self._session.studio.queue_summary().paused)
+        if paused != self._paused:
+            self._paused = paused
+            self.draw_prices()
 
     def _preset_price(self, preset: Preset) -> str:
         session = self._session
