@@ -165,7 +165,7 @@ def test_with_a_token_the_whole_network_may_ask_and_the_command_line_sends_it(
     words = ["generate", "a cat", "--width", "256", "--height", "256", "--no-snap", "--steps", "1", "--url", server.url]
     out = tmp_path / "a.png"
     assert main([*words, "--out", str(out)]) == 2
-    assert "token" in capsys.readouterr().err
+    assert "set HIDREAM_STUDIO_TOKEN or --token-file" in capsys.readouterr().err
     assert main([*words, "--out", str(out), "--token-file", str(token)]) == 0
     assert len(pixels(out)) == 256 * 256 * 3
 

@@ -120,6 +120,8 @@ def _answer(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.
         ) from None
     if answer.status_code == 422:
         raise RequestError(message, field=field)
-    if answer.status_code in (401, 403):
+    if answer.status_code == 401:
+        raise AccessError(f"{client.base_url} wants its token: set HIDREAM_STUDIO_TOKEN or --token-file FILE")
+    if answer.status_code == 403:
         raise AccessError(f"{client.base_url} refuses: {message}")
     raise RemoteError(f"{client.base_url} refuses: {message}")

@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
   form {{ display: grid; gap: 8px; width: min(320px, 90vw) }}
   h1 {{ margin: 0 0 12px; font-size: 20px; font-weight: 650; letter-spacing: -0.01em }}
   label {{ color: var(--soft); font-size: 12px; font-weight: 500 }}
-  input, button {{ font: inherit; min-height: 42px; padding: 0 12px; border-radius: 8px;
+  input, button {{ font: inherit; font-size: 16px; min-height: 42px; padding: 0 12px; border-radius: 8px;
                   border: 1px solid var(--line) }}
   input {{ background: var(--raised); color: inherit }}
   button {{ margin-top: 4px; background: var(--ink); color: var(--on-ink); border-color: var(--ink); font-weight: 600;
