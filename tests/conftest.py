@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is there: a busy machine should not stall the tests
+
 GOLDEN = Path(__file__).parent / "data" / "golden"
 
 

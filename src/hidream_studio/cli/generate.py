@@ -53,6 +53,7 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
         pin(request, profile_for_checkpoint(folder, settings.profile))
     with Progress() as progress:
         progress.phase("starting torch")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as scheduler/process.py gives it to the worker
         from hidream_studio.engine.pipeline import Pipeline
 
         pipeline = Pipeline.load(
