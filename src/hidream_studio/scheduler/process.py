@@ -82,8 +82,8 @@ class WorkerProcess:
 def _environment() -> dict[str, str]:
     """This process's own, with its module path; and OpenMP's threads sleep while they wait for one another.
 
-    Spinning, as they do by default, costs nothing on an idle machine, but where another program is busy a step waits for
-    the thread that was put aside: 24 steps at 256² took 32 s spinning and 2.2 s sleeping (docs/lab-log.md).
+    Spinning, as they do by default, costs nothing on an idle machine, but where another program is busy a step waits
+    for the thread that was put aside: 24 steps at 256² took 32 s spinning and 2.2 s sleeping (docs/lab-log.md).
     """
     module_path = os.pathsep.join(path for path in sys.path if path)
     return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": module_path}
