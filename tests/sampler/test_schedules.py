@@ -51,11 +51,18 @@ def test_the_dev_recipe_has_its_own_28_timesteps_whatever_was_asked() -> None:
 
 def test_a_tail_starts_at_the_strength_and_then_follows_the_grid() -> None:
     whole = full_schedule(20, 3.0)
+    tail = make_schedule("full", 20, 3.0, start_sigma=0.47)
+    assert tail.start_sigma == pytest.approx(0.47)
+    assert tail.timesteps[0] == 470
+    assert tail.sigmas[1:] == tuple(sigma for sigma in whole.sigmas if sigma < 0.47)
+
+
+def test_a_tail_has_no_first_step_of_nearly_no_length() -> None:
+    whole = full_schedule(20, 3.0)
+    close = next(sigma for sigma in whole.sigmas if sigma < 0.5)
     tail = make_schedule("full", 20, 3.0, start_sigma=0.5)
-    assert tail.start_sigma == 0.5
-    assert tail.timesteps[0] == 500
-    assert tail.sigmas[1:] == tuple(sigma for sigma in whole.sigmas if sigma < 0.5)
-    assert 0 < tail.steps < whole.steps
+    assert 0.5 - close < 0.001
+    assert tail.sigmas == (0.5, *(sigma for sigma in whole.sigmas if sigma < close))
 
 
 def test_the_ends_of_the_strength_are_nothing_and_everything() -> None:

@@ -1,146 +1,30 @@
-"""A whole studio in processes of its own, and a real Chromium before it, on watch for errors and foreign requests."""
+"""A server a module and a browser a session, for the tests of the page; what they are is in page_serving.py."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-
-CHROMIUM = shutil.which("chromium")
-READY_S = 120.0
-
-
-@dataclass
-class Server:
-    """`hidream-studio serve` on the tiny golden checkpoint: noise for pictures, but a real worker that draws them."""
-
-    checkpoint: Path
-    data: Path
-    log: Path
-    port: int
-    options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-m", "hidream_studio", "serve", "--model", str(self.checkpoint), "--profile", "o1-tiny",
-            "--data", str(self.data), "--port", str(self.port), *self.options,
-        ]  # fmt: skip
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
-            )
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-    def health(self) -> dict[str, Any]:
-        try:
-            return dict(httpx.get(f"{self.url}/health").json())
-        except (httpx.TransportError, ValueError):
-            return {}
-
-    def wait_ready(self) -> None:
-        give_up_s = time.monotonic() + READY_S
-        while not self.health().get("ready"):
-            assert time.monotonic() < give_up_s, self.log.read_text()[-4000:]
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()[-4000:]
-            time.sleep(0.1)
-
-    def images(self, **query: Any) -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.url}/api/images", params=query).json()["images"])
-
-
-@contextmanager
-def serving(checkpoint: Path, folder: Path, *options: str) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = Server(checkpoint, folder / "data", folder / "server.log", port, options)
-    server.start()
-    try:
-        server.wait_ready()
-        yield server
-    finally:
-        server.stop()
+from page_serving import BROWSERS, Server, Visitor, serving
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=45_000)  # a busy machine draws slowly; what is wrong stays wrong
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        installed = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+        found = installed or playwright.chromium.executable_path
+        if not Path(found).exists():
+            pytest.skip("there is no Chromium on this machine")
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@dataclass
-class Watch:
-    """All that must not happen in a page."""
-
-    host: str
-    troubles: list[str] = field(default_factory=list)
-
-    def follow(self, page: Any) -> None:
-        page.on("pageerror", lambda error: self.troubles.append(f"script error: {error}"))
-        page.on("console", self._console)
-        page.on("request", self._request)
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.troubles.append(f"console {message.type}: {message.text}")
-
-    def _request(self, request: Any) -> None:
-        if not re.match(rf"(https?|wss?)://{re.escape(self.host)}/|data:|blob:", request.url):
-            self.troubles.append(f"request to another host: {request.url}")
-
-
-class Visitor:
-    """Opens pages of one server, each in a browser of its own, and vouches for all of them."""
-
-    def __init__(self, browser: Any, server: Server) -> None:
-        self._browser = browser
-        self.server = server
-        self.watch = Watch(f"127.0.0.1:{server.port}")
-        self._contexts: list[Any] = []
-
-    def open(self, **options: Any) -> Any:
-        context = self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        self._contexts.append(context)
-        context.set_default_timeout(30_000)
-        page = context.new_page()
-        self.watch.follow(page)
-        page.goto(self.server.url)
-        page.wait_for_selector(".cell, .welcome, .nothing")
-        page.wait_for_function("window.did_handshake === true")
-        return page
-
-    def close(self) -> None:
-        for context in self._contexts:
-            context.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from page_helpers import FINISHED, compose
+from page_serving import Visitor, serving
 from playwright.sync_api import expect
-
-from conftest import Visitor, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

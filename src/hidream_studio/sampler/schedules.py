@@ -48,6 +48,8 @@ class Schedule:
     def below(self, sigma: float) -> Schedule:
         """The tail of this schedule that starts at `sigma`: one step from there to the grid, then the grid.
 
+        A value of the grid that lies closer to `sigma` than half of the step after it is left out: a solver of order 2
+        extrapolates over its last step, and one of nearly no length multiplies rounding errors (docs/linked-noise.md).
         At 0 no step is left; from this schedule's own start on, it is the whole schedule.
         """
         if sigma >= self.start_sigma:
@@ -56,6 +58,8 @@ class Schedule:
             return Schedule((), (0.0,))
         start = float(np.float32(sigma))
         kept = [i for i in range(self.steps) if self.sigmas[i] < start]
+        if kept and start - self.sigmas[kept[0]] < (self.sigmas[kept[0]] - self.sigmas[kept[0] + 1]) / 2:
+            kept = kept[1:]
         timesteps = (int(start * TRAIN_TIMESTEPS), *(self.timesteps[i] for i in kept))
         return Schedule(timesteps, (start, *(self.sigmas[i] for i in kept), 0.0))
 
