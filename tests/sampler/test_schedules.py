@@ -51,10 +51,10 @@ def test_the_dev_recipe_has_its_own_28_timesteps_whatever_was_asked() -> None:
 
 def test_a_tail_starts_at_the_strength_and_then_follows_the_grid() -> None:
     whole = full_schedule(20, 3.0)
-    tail = make_schedule("full", 20, 3.0, start_sigma=0.47)
-    assert tail.start_sigma == pytest.approx(0.47)
-    assert tail.timesteps[0] == 470
-    assert tail.sigmas[1:] == tuple(sigma for sigma in whole.sigmas if sigma < 0.47)
+    tail = make_schedule("full", 20, 3.0, start_sigma=0.484375)
+    assert tail.start_sigma == 0.484375
+    assert tail.timesteps[0] == 484
+    assert tail.sigmas[1:] == tuple(sigma for sigma in whole.sigmas if sigma < 0.484375)
 
 
 def test_a_tail_has_no_first_step_of_nearly_no_length() -> None:

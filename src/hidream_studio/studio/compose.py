@@ -23,7 +23,10 @@ from hidream_studio.studio.signals import explain
 _SHAPES = (("1:1", 1.0), ("4:3", 4 / 3), ("3:2", 3 / 2), ("16:9", 16 / 9))
 
 _SAMPLERS = (("", "Sampler of the recipe"), ("unipc", "UniPC"), ("euler", "Euler: steadier at few steps"))
-_NOISES = (("linked", "Linked: one seed, one picture at any size"), ("upstream", "Upstream's, drawn at each size"))
+_NOISES = (
+    ("linked", "Linked: one seed, about the same layout at other sizes"),
+    ("upstream", "Upstream's, drawn at each size"),
+)
 
 
 class Compose:

@@ -30,6 +30,7 @@ _MODES: tuple[tuple[FinishMode, str, str], ...] = (
     ("keep-composition", "Keep composition", "Starts from this very picture; details are drawn anew."),
     ("exact", "Exact", "Keeps size, seed, noise and guidance. Only the steps change."),
 )
+_STRENGTHS = (0.1, 0.95)  # below, the draft is only enlarged; above, nothing of it is kept
 _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shift+F"))
 
 
@@ -90,6 +91,12 @@ class Inspector:
                 for mode, name, _ in _MODES:
                     Tag("option", name, value=mode)
             self._mode.on("change", self._mode_changed, js_handler="(e) => emit(e.target.value)")
+            with Tag("label", classes="strength") as self._strength_row:
+                Tag("span", "Strength")
+                limits = {"min": _STRENGTHS[0], "max": _STRENGTHS[1], "step": 0.05}
+                self._strength = Tag("input", type="range", aria_label="Strength: how much is drawn anew", **limits)
+                self._strength_words = Tag("output", "")
+            self._strength.on("change", self._strength_changed, js_handler="(e) => emit(Number(e.target.value))")
             self._mode_words = Tag("p", "", "hint")
 
     def _build_actions(self) -> None:
@@ -142,6 +149,13 @@ class Inspector:
             session.finish_mode = event.args
             session.save_view(finish_mode=event.args)
             session.on_marks()
+
+    def _strength_changed(self, event: GenericEventArguments) -> None:
+        low, high = _STRENGTHS
+        if isinstance(event.args, int | float) and low <= event.args <= high:
+            self._session.strength = float(event.args)
+            self._session.save_view(finish_strength=float(event.args))
+            self._session.on_marks()
 
     # drawing
 
@@ -235,6 +249,9 @@ class Inspector:
         if not version.has_image:
             return
         self._mode.set(value=session.finish_mode)
+        self._strength_row.show(session.finish_mode == "keep-composition")
+        self._strength.set(value=session.strength)
+        self._strength_words.set_text(f"{session.strength:.2f}")
         self._mode_words.set_text(mode_words(session.finish_mode, version.job))
         self._mode_words.set_class("bad", False)
         for preset_id, (made, name, price) in self._finish_words.items():

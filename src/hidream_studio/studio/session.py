@@ -56,6 +56,7 @@ class Session:
         self.selected: str | None = None  # root key
         self.picked: list[str] = []  # version keys
         self.finish_mode: FinishMode = "re-render"
+        self.strength = studio.profile.keep_composition_strength
         self.dismissed: list[str] = []
         self.live_job: str | None = None
         self._replaced: set[str] = set()  # live drafts that a later one took the place of: they leave no ghost
@@ -91,6 +92,9 @@ class Session:
         mode = self.view.get("finish_mode")
         if mode in ("re-render", "keep-composition", "exact"):
             self.finish_mode = mode
+        strength = self.view.get("finish_strength")
+        if isinstance(strength, int | float) and 0 <= strength <= 1:
+            self.strength = float(strength)
         await self.reload()
 
     async def reload(self, *, keep_older: bool = False) -> None:
@@ -298,7 +302,8 @@ class Session:
         self.studio.publish("image", {"id": key, **changes})  # other tabs look at it anew
 
     def finish_request(self, preset_id: PresetId) -> FinishRequest:
-        return FinishRequest(mode=self.finish_mode, preset=preset_id)
+        strength = self.strength if self.finish_mode == "keep-composition" else None
+        return FinishRequest(mode=self.finish_mode, preset=preset_id, strength=strength)
 
     def finish_price(self, versions: list[Version], preset_id: PresetId) -> float:
         return sum(
