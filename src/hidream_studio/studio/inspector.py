@@ -93,8 +93,8 @@ class Inspector:
             self._mode.on("change", self._mode_changed, js_handler="(e) => emit(e.target.value)")
             with Tag("label", classes="strength") as self._strength_row:
                 Tag("span", "Strength")
-                limits = {"min": _STRENGTHS[0], "max": _STRENGTHS[1], "step": 0.05}
-                self._strength = Tag("input", type="range", aria_label="Strength: how much is drawn anew", **limits)
+                self._strength = Tag("input", type="range", aria_label="Strength: how much is drawn anew")
+                self._strength.set(min=_STRENGTHS[0], max=_STRENGTHS[1], step=0.05)
                 self._strength_words = Tag("output", "")
             self._strength.on("change", self._strength_changed, js_handler="(e) => emit(Number(e.target.value))")
             self._mode_words = Tag("p", "", "hint")
