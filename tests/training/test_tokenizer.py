@@ -34,10 +34,12 @@ def test_any_prompt_encodes_and_comes_back(prompt):
 
 def test_nearly_all_captions_fit_and_use_whole_words_only():
     random = Random(5)
-    captions = [caption(draw_scene(random), random).prompt for _ in range(2000)]
+    scenes = [draw_scene(random) for _ in range(2000)]
+    captions = [caption(scene, random).prompt for scene in scenes]
     lengths = [len(ids) for ids in encode(TOKENIZER, captions)]
     assert sum(length > TEXT_TOKENS for length in lengths) < 10  # the pool asks for those in another way
-    words = {word for text in captions if "sign" not in text for word in text.lower().replace(",", " ").split()}
+    things = [text for scene, text in zip(scenes, captions, strict=True) if scene.sign is None]
+    words = {word for text in things for word in text.lower().replace(",", " ").split()}
     plain = {word.strip(".:") for word in words}
     assert {word for word in plain if len(TOKENIZER.encode(" " + word).ids) > 1} == set()
 
@@ -51,7 +53,7 @@ def test_the_saved_tokenizer_reads_as_the_studio_and_as_transformers_read_it(tmp
     save_tokenizer(TOKENIZER, tmp_path)
     prompt = 'a red heart above a white sign that says "ok"'
     expected = encode(TOKENIZER, [prompt])[0]
-    assert PromptTokenizer(tmp_path).encode(prompt, "prompt") == expected
+    assert PromptTokenizer(tmp_path).encode(prompt) == expected
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     message = [{"role": "user", "content": prompt}]
     text = theirs.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + "<|boi_token|>"
