@@ -53,7 +53,7 @@ def test_the_saved_tokenizer_reads_as_the_studio_and_as_transformers_read_it(tmp
     save_tokenizer(TOKENIZER, tmp_path)
     prompt = 'a red heart above a white sign that says "ok"'
     expected = encode(TOKENIZER, [prompt])[0]
-    assert PromptTokenizer(tmp_path).encode(prompt) == expected
+    assert PromptTokenizer(tmp_path).encode(prompt)[:-1] == expected  # the last is the tms token
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     message = [{"role": "user", "content": prompt}]
     text = theirs.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + "<|boi_token|>"
