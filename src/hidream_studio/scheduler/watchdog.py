@@ -38,6 +38,7 @@ class Watchdog:
         self._compiles = False
         self._expected_step_s: dict[str, float] = {}  # of the jobs that it holds
         self._stepping: str | None = None
+        self._stepped_last: str | None = None
         self._writing_since_s: dict[str, float] = {}
         self._deadline_s: float | None = None  # of the next sign of life
         self._allowed_s = 0.0
@@ -49,8 +50,13 @@ class Watchdog:
 
     @property
     def guilty(self) -> frozenset[str]:
-        """The jobs that a death now must be put down to: whose step it is, else those being written."""
-        return frozenset({self._stepping} if self._stepping is not None else self._writing_since_s)
+        """The jobs that a death now must be put down to: whose step it is, else those being written, else the last."""
+        if self._stepping is not None:
+            return frozenset({self._stepping})
+        if self._writing_since_s:
+            return frozenset(self._writing_since_s)
+        # between two steps: the last one's job, if the worker still holds it
+        return frozenset(job_id for job_id in self._expected_step_s if job_id == self._stepped_last)
 
     def loading_goes_on(self, now_s: float) -> None:
         self._expect(now_s, self._patience.load_s)
@@ -69,7 +75,7 @@ class Watchdog:
     def heard(self, message: FromWorker, now_s: float) -> None:
         """The worker said something about a job."""
         if isinstance(message, StepBegins):
-            self._stepping = message.job_id
+            self._stepping = self._stepped_last = message.job_id
             patience = self._patience
             allowed_s = patience.step_s + EXPECTED_TIMES * self._expected_step_s.get(message.job_id, 0.0)
             if message.first:
