@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
+import re
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from hidream_studio.engine.messages import (
@@ -216,6 +219,30 @@ def test_a_checkpoint_that_cannot_be_loaded_is_told_as_final(tmp_path: Path):
     failure = line.until(LoadFailed)
     assert (failure.code, failure.permanent) == ("invalid_checkpoint", True)
     assert str(tmp_path) in failure.message
+    assert line.exit_code() == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
+def test_a_job_for_which_this_machine_has_too_little_memory_ends_so_and_the_next_is_drawn(golden_checkpoint: Path):
+    line = Line(spec_for(golden_checkpoint))
+    line.until(Ready)
+    line.say(Draw("a", job(), "draft", 1))
+    line.until(Finished)
+    now = psutil.Process(line.process.pid).memory_info().vms
+    _, hard = resource.prlimit(line.process.pid, resource.RLIMIT_AS)
+    resource.prlimit(line.process.pid, resource.RLIMIT_AS, (now + 64 * 2**20, hard))
+    line.say(Draw("b", job(width=2048, height=2048), "final", 2))
+    failure = line.until(Failed)
+    resource.prlimit(line.process.pid, resource.RLIMIT_AS, (hard, hard))
+    assert failure.code == "out_of_memory"
+    assert re.fullmatch(
+        r"drawing 2048×2048 needed another [\d.]+ [GM]iB in this machine's memory, "
+        r"where [\d.]+ of [\d.]+ GiB were free; a smaller size needs less",
+        failure.message,
+    )
+    line.say(Draw("c", job(), "draft", 3))
+    assert line.until(Finished).job_id == "c"
+    line.say(Stop())
     assert line.exit_code() == 0
 
 

@@ -46,6 +46,8 @@ class SmallGpu:
                     raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore lines")
                 if job.seed == 14:
                     raise RuntimeError("shapes do not fit")
+                if job.seed == 15:
+                    raise MemoryError("Unable to allocate 7.28 TiB for an array with shape (1000000000000,)")
                 yield Step(index, job.steps, lambda: pixels)
             return Rendered(pixels, 0.0, 0.1, 0.0)
         finally:
@@ -100,3 +102,10 @@ def test_an_error_nobody_thought_of_fails_its_job_in_one_line():
     assert ends(said) == {"0": "worker_failed", "1": "finished"}
     (failure,) = [message for message in said if isinstance(message, Failed)]
     assert failure.message == "drawing failed: RuntimeError: shapes do not fit"
+
+
+def test_python_s_own_memory_error_is_told_as_one_too():
+    said = said_of(SmallGpu(), job(seed=15), job())
+    assert ends(said) == {"0": "out_of_memory", "1": "finished"}
+    (failure,) = [message for message in said if isinstance(message, Failed)]
+    assert failure.message.startswith("drawing 256×256 needed another 7.28 TiB in this machine's memory, where")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hidream_studio.engine.mailbox import Outbox
 from hidream_studio.engine.messages import Draw, Failed, Finished, PreviewReady
-from hidream_studio.errors import StudioError
+from hidream_studio.errors import OutOfMemoryError, StudioError
 from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
 from hidream_studio.image.preview import PREVIEW_MEDIA_TYPE, encode_preview
@@ -78,6 +78,13 @@ class Darkroom:
         except StudioError as error:
             self._outbox.send(Failed(draw.job_id, error.code, error.message))
             return
+        except MemoryError:
+            message = (
+                f"the picture of {draw.job.width}×{draw.job.height} was drawn, but this machine had no memory left "
+            )
+            self._outbox.send(
+                Failed(draw.job_id, OutOfMemoryError.code, f"{message}to write it; a smaller size needs less")
+            )
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
             message = f"the picture was drawn but could not be written as PNG: {type(error).__name__}: {error}"
             self._outbox.send(Failed(draw.job_id, StudioError.code, message))

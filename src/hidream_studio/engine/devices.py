@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 from hidream_studio.errors import DeviceError, OutOfMemoryError
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from hidream_studio.settings import Precision
 
 GIB = 2**30
+MIB = 2**20
+HOST_MEMORY_WORDS = (  # torch c10/core/impl/alloc_cpu.cpp, on Linux and on Windows; what C++ itself says
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "std::bad_alloc",
+)
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp8": torch.bfloat16, "fp32": torch.float32}
 FP8_CAPABILITY = (8, 9)  # Ada; then Hopper and Blackwell
 
@@ -81,7 +88,7 @@ def check_memory(needed: int, device: torch.device, what: str) -> None:
 
 @contextmanager
 def memory_errors_named(device: torch.device, what: str) -> Iterator[None]:
-    """Turn CUDA's out-of-memory into one sentence with what was needed and what was free.
+    """Turn running out of memory, the device's or this machine's, into one sentence with what was needed and free.
 
     Raises
     ------
@@ -89,12 +96,39 @@ def memory_errors_named(device: torch.device, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        asked = re.search(r"Tried to allocate ([\d.]+ \wiB)", str(error))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(out_of_memory_message(error, device, what)) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or NumPy ran out of memory: for a CPU, torch has a RuntimeError with a sentence of its own."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in HOST_MEMORY_WORDS)
+
+
+def out_of_memory_message(error: BaseException, device: torch.device, what: str) -> str:
+    """What was needed, what was free, and what to do, for an error of which `is_out_of_memory` holds."""
+    if isinstance(error, torch.OutOfMemoryError) and device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        needed = asked.group(1) if asked else "more memory"
-        raise OutOfMemoryError(
-            f"{what} needed another {needed} on {device}, where {(free + reusable) / GIB:.1f} of {total / GIB:.1f} GiB "
-            "were free; a smaller size needs less"
-        ) from error
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        where = f"on {device}"
+    else:
+        memory = psutil.virtual_memory()
+        free, total = memory.available, memory.total
+        where = "in this machine's memory"
+    return (
+        f"{what} needed another {_asked(str(error))} {where}, "
+        f"where {free / GIB:.1f} of {total / GIB:.1f} GiB were free; a smaller size needs less"
+    )
+
+
+def _asked(told: str) -> str:
+    """How much could not be had, in the words of CUDA's allocator, the CPU's or NumPy's."""
+    if in_bytes := re.search(r"allocate (\d+) bytes", told):
+        nbytes = int(in_bytes.group(1))
+        return f"{nbytes / GIB:.2f} GiB" if nbytes >= GIB else f"{nbytes / MIB:.2f} MiB"
+    named = re.search(r"(?i:to allocate) ([\d.]+ \wiB)", told)
+    return named.group(1) if named else "piece"

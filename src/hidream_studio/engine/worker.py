@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hidream_studio.engine.developing import Darkroom
+from hidream_studio.engine.devices import is_out_of_memory, out_of_memory_message
 from hidream_studio.engine.mailbox import Inbox, Outbox
 from hidream_studio.engine.messages import (
     Broken,
@@ -214,9 +215,12 @@ class Worker:
                 self._end(held)
         except StudioError as error:
             self._fail(held, error.code, error.message)
-        except MemoryError:
-            self._fail(held, OutOfMemoryError.code, "this machine ran out of memory while drawing")
         except Exception as error:
+            if is_out_of_memory(error):  # outside the pipeline: the draft that is made larger, or a message
+                what = f"drawing {held.draw.job.width}×{held.draw.job.height}"
+                device = torch.device(self._pipeline.device)
+                self._fail(held, OutOfMemoryError.code, out_of_memory_message(error, device, what))
+                return
             if "CUDA error" in str(error):  # sticky: every later call in this process fails too
                 raise _DeviceBroken(_one_line(error)) from error
             logging.getLogger(__name__).exception("drawing failed")
