@@ -51,6 +51,19 @@ def test_the_dev_recipe_is_fixed_and_says_what_it_did_not_take() -> None:
     assert {(a.field, a.asked, a.used) for a in result.adjustments} >= {("steps", 10, 28), ("guidance_scale", 5.0, 0.0)}
 
 
+def test_the_dev_recipe_says_which_values_of_a_preset_it_did_not_take() -> None:
+    result = pin(GenerationRequest(prompt="x", recipe="dev", preset="high", guidance_scale=0.0), HIDREAM_O1_IMAGE)
+    assert (result.job.width, result.job.steps, result.job.preset) == (2048, 28, "high")
+    (told,) = [a for a in result.adjustments if a.field in ("steps", "guidance_scale", "sampler")]
+    assert (told.field, told.asked, told.used) == ("steps", 36, 28)
+    assert told.why == "the preset high's gives way: fixed in the dev recipe"
+
+
+def test_a_preset_of_the_dev_profile_has_nothing_that_the_dev_recipe_would_change() -> None:
+    result = pin(GenerationRequest(prompt="x", preset="high"), HIDREAM_O1_IMAGE_DEV)
+    assert result.adjustments == ()
+
+
 def test_the_dev_profile_draws_with_the_dev_recipe() -> None:
     assert pinned(HIDREAM_O1_IMAGE_DEV).recipe == "dev"
 

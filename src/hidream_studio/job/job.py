@@ -126,24 +126,28 @@ def _recipe_values(
     request: GenerationRequest, preset: Preset | None, recipe: Recipe, defaults: RecipeDefaults
 ) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
     if recipe == "dev":
-        return _dev_values(request, defaults)
+        return _dev_values(request, preset, defaults)
     steps = _first(request.steps, preset.steps if preset else None, defaults.steps)
     guidance = _first(request.guidance_scale, preset.guidance_scale if preset else None, defaults.guidance_scale)
     sampler = _first(request.sampler, None, defaults.sampler)
     return {"steps": steps, "guidance_scale": float(guidance), "sampler": sampler}, ()
 
 
-def _dev_values(request: GenerationRequest, defaults: RecipeDefaults) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
+def _dev_values(
+    request: GenerationRequest, preset: Preset | None, defaults: RecipeDefaults
+) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
     """The dev recipe is distilled to fixed steps without guidance; what was asked otherwise is adjusted, and said."""
     fixed: dict[str, Any] = {
         "steps": defaults.steps, "guidance_scale": defaults.guidance_scale, "sampler": defaults.sampler,
     }  # fmt: skip
-    adjustments = tuple(
-        Adjustment(field=field, asked=asked, used=used, why="fixed in the dev recipe")
-        for field, used in fixed.items()
-        if (asked := getattr(request, field)) is not None and asked != used
-    )
-    return fixed, adjustments
+    adjustments = []
+    for field, used in fixed.items():
+        asked, why = getattr(request, field), "fixed in the dev recipe"
+        if asked is None and preset is not None:
+            asked, why = getattr(preset, field, None), f"the preset {preset.id}'s gives way: {why}"
+        if asked is not None and asked != used:
+            adjustments.append(Adjustment(field=field, asked=asked, used=used, why=why))
+    return fixed, tuple(adjustments)
 
 
 def _first(*values: Any) -> Any:
