@@ -18,13 +18,13 @@ from websockets.sync.client import connect
 
 from hidream_studio.errors import AccessError
 from hidream_studio.server.access import (
-    SESSION_COOKIE,
     SESSION_S,
     AccessMiddleware,
     AccessRules,
     access_rules,
     is_loopback,
     same_origin,
+    session_cookie_name,
 )
 from hidream_studio.settings import Settings
 
@@ -149,17 +149,16 @@ def test_a_session_cookie_is_as_good_as_the_token_until_it_is_old_or_forged(
 ) -> None:
     rules = access_rules(Settings(token=TOKEN))
     session = rules.new_session()
+    cookie = session_cookie_name(locked_studio)
 
     def status(value: str) -> int:
-        return httpx.get(
-            f"http://{locked_studio}/", headers={"Cookie": f"other=1; {SESSION_COOKIE}={value}"}
-        ).status_code
+        return httpx.get(f"http://{locked_studio}/", headers={"Cookie": f"other=1; {cookie}={value}"}).status_code
 
     assert status(session) == 200
     of_others = 'a={"x": [1, 2]}; b; c=1,2'  # cookies know no ports: other programs' come here too
-    answer = httpx.get(f"http://{locked_studio}/", headers={"Cookie": f"{of_others}; {SESSION_COOKIE}={session}"})
+    answer = httpx.get(f"http://{locked_studio}/", headers={"Cookie": f"{of_others}; {cookie}={session}"})
     assert answer.status_code == 200
-    assert socket_says(locked_studio, Cookie=f"{SESSION_COOKIE}={session}") == "inside"
+    assert socket_says(locked_studio, Cookie=f"{cookie}={session}") == "inside"
     issued, signature = session.split(".")
     for forged in (f"{int(issued) + 1}.{signature}", f"{issued}.", issued, "", ".", f"{issued}.{signature}x", "ü.ü"):
         assert not rules.accepts_session(forged), forged
@@ -167,6 +166,13 @@ def test_a_session_cookie_is_as_good_as_the_token_until_it_is_old_or_forged(
     later_s = time.time() + SESSION_S + 1
     monkeypatch.setattr(time, "time", lambda: later_s)
     assert not rules.accepts_session(session)
+
+
+def test_a_session_s_cookie_is_named_after_the_port_that_the_browser_sees() -> None:
+    hosts = ("localhost:7860", "127.0.0.1:7861", "[::1]:7860", "studio.example")
+    assert [session_cookie_name(host).removeprefix("hidream_studio_session") for host in hosts] == [
+        "_7860", "_7861", "_7860", "",
+    ]  # fmt: skip
 
 
 def test_somebody_who_opens_the_page_without_a_session_is_shown_the_way_in(locked_studio: str) -> None:

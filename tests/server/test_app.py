@@ -147,3 +147,20 @@ def test_a_browser_logs_in_with_the_token_and_stays_in_by_a_cookie(
         forged = browser.post("/login", data={"token": TOKEN}, headers={"Origin": "http://evil.example"})
         assert forged.status_code == 403
         assert browser.post("/login", data={}).status_code == 422
+
+
+def test_two_studios_on_one_host_do_not_end_each_other_s_sessions(golden_checkpoint: Path, tmp_path: Path) -> None:
+    with (
+        studio_server(golden_checkpoint, tmp_path / "one", token=TOKEN) as one,
+        studio_server(golden_checkpoint, tmp_path / "other", token="another-token") as other,
+        httpx.Client() as browser,
+    ):
+
+        def inside() -> list[bool]:
+            return [browser.get(f"{studio.url}/api/presets").status_code == 200 for studio in (one, other)]
+
+        browser.post(f"{one.url}/login", data={"token": TOKEN})
+        browser.post(f"{other.url}/login", data={"token": "another-token"})
+        assert inside() == [True, True]
+        browser.post(f"{other.url}/logout")
+        assert inside() == [True, False]

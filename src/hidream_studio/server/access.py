@@ -180,12 +180,19 @@ def same_origin(origin: str, host: str) -> bool:
         return False
 
 
+def session_cookie_name(host: str) -> str:
+    """The session's cookie for a Host header. It names the port: cookies know none, and would end the session of
+    another studio on this host. The port is the browser's, which a tunnel may have changed."""
+    port = urlsplit(f"//{host}").port
+    return SESSION_COOKIE if port is None else f"{SESSION_COOKIE}_{port}"
+
+
 def session_cookie(headers: Headers) -> str | None:
     """Read as browsers write them: other programs on this machine leave cookies here that no standard allows."""
     jar: dict[str, str] = {}
     for header in headers.getlist("cookie"):
         jar |= cookie_parser(header)
-    return jar.get(SESSION_COOKIE)
+    return jar.get(session_cookie_name(headers["host"]))
 
 
 def _cross_site_read(scope: Scope, headers: Headers) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from hidream_studio.server.access import SESSION_COOKIE, SESSION_S, AccessRules
+from hidream_studio.server.access import SESSION_S, AccessRules, session_cookie_name
 
 router = APIRouter(include_in_schema=False)
 
@@ -71,16 +71,17 @@ async def login(
         return _page(next_path, alert="That is not the token.", status=401)
     answer = RedirectResponse(_local_path(next_path), status_code=303, headers=_HEADERS)
     answer.set_cookie(
-        SESSION_COOKIE, rules.new_session(), max_age=SESSION_S, path="/", httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
+        session_cookie_name(request.headers["host"]), rules.new_session(), max_age=SESSION_S, path="/", httponly=True,
+        samesite="strict", secure=request.url.scheme == "https",
     )  # fmt: skip
     return answer
 
 
 @router.post("/logout")
-async def logout() -> Response:
+async def logout(request: Request) -> Response:
     answer = RedirectResponse("/login", status_code=303)
-    answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+    name = session_cookie_name(request.headers["host"])
+    answer.delete_cookie(name, path="/", httponly=True, samesite="strict")
     return answer
 
 
