@@ -161,3 +161,21 @@ def test_a_full_queue_says_when_to_ask_again(golden_checkpoint: Path, tmp_path: 
             assert answer.json()["error"]["limit"] == 2
             assert int(answer.headers["retry-after"]) >= 1
         assert server.client.get("/api/queue").json()["waiting"] == 2
+
+
+def test_more_than_an_empty_queue_holds_is_refused_for_good_and_not_until_later(
+    golden_checkpoint: Path, tmp_path: Path
+) -> None:
+    with studio_server(golden_checkpoint, tmp_path, queue_limit=2) as server:
+        for path, body, field in (
+            ("/api/jobs", [SMALL] * 3, "body"),
+            ("/api/sheets", {"request": SMALL, "n": 3}, "n"),
+            ("/api/sheets", {"request": SMALL, "n": 1, "steps": [1, 2, 3]}, "steps"),
+            ("/v1/images/generations", {"prompt": "a cat", "n": 3}, "n"),
+        ):
+            answer = server.client.post(path, json=body)
+            assert answer.status_code == 422, (path, answer.text)
+            error = answer.json()["error"]
+            assert (error["code"], error["field"], error["limit"]) == ("invalid_request", field, 2)
+            assert "3 jobs" in error["message"]
+        assert server.client.get("/api/queue").json()["waiting"] == 0

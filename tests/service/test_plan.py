@@ -25,7 +25,7 @@ def finished(job: Job, **values: Any) -> PinnedJob:
 
 
 def sheet(**values: Any) -> list[GenerationRequest]:
-    return sheet_requests(SheetRequest(request=JobRequest(prompt="a cat"), **values))
+    return sheet_requests(SheetRequest(request=JobRequest(prompt="a cat"), **values), queue_limit=100_000)
 
 
 def test_a_sheet_crosses_its_lists_with_seeds_innermost():

@@ -149,7 +149,7 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
     requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
     if count == 1:
         return [await studio.submit(requests[0])]
-    return list((await studio.submit_list(requests)).jobs)
+    return list((await studio.submit_list(requests, field="n")).jobs)
 
 
 def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:

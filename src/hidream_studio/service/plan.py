@@ -22,25 +22,37 @@ SMALLER = 0.5  # of the pixels
 DEFAULT_FINISH: PresetId = "standard"
 
 
-def sheet_requests(sheet: SheetRequest) -> list[GenerationRequest]:
+def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationRequest]:
     """The sheet's cross product: sizes, then steps, then guidance, seeds innermost. All have a seed.
 
     Raises
     ------
     RequestError
-        when the lists contradict each other, or make too many jobs.
+        when the lists contradict each other, or make more jobs than can be asked for at once.
     """
     seeds = _seeds(sheet)
     sizes, steps, guidances = (values or [None] for values in (sheet.sizes, sheet.steps, sheet.guidance_scale))
     count = len(sizes) * len(steps) * len(guidances) * len(seeds)
-    if count > MAX_SHEET_JOBS:
-        raise RequestError(
-            f"the sheet makes {count:,} jobs; at most {MAX_SHEET_JOBS:,} may be asked for in one call",
-            field=_longest_list(sheet), limit=MAX_SHEET_JOBS,
-        )  # fmt: skip
+    check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
     return [
         sheet.request.model_copy(update=dict(_changes(*values))) for values in product(sizes, steps, guidances, seeds)
     ]
+
+
+def check_count(count: int, *, queue_limit: int, field: str) -> None:
+    """Refuse what no waiting would help: more jobs at once than one call may ask for, or than an empty queue holds.
+
+    Raises
+    ------
+    RequestError
+        naming `field`.
+    """
+    if count > MAX_SHEET_JOBS:
+        limit, why = MAX_SHEET_JOBS, "may be asked for in one call"
+    else:
+        limit, why = queue_limit, "fit into this server's queue, even when it is empty"
+    if count > limit:
+        raise RequestError(f"this makes {count:,} jobs; at most {limit:,} {why}", field=field, limit=limit)
 
 
 def _changes(size: Any, steps: Any, guidance: Any, seed: int) -> Iterator[tuple[str, Any]]:

@@ -30,7 +30,7 @@ from hidream_studio.service.checkpoint import read_checkpoint
 from hidream_studio.service.costs import Costs
 from hidream_studio.service.events import EventLog
 from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
-from hidream_studio.service.plan import plan_finish, planned_steps, sheet_requests, smaller_job
+from hidream_studio.service.plan import check_count, plan_finish, planned_steps, sheet_requests, smaller_job
 from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
 from hidream_studio.settings import Settings
 
@@ -114,10 +114,11 @@ class Studio:
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
-        return await self.submit_list(sheet_requests(request))
+        return await self.submit_list(sheet_requests(request, queue_limit=self.settings.queue_limit))
 
-    async def submit_list(self, requests: Sequence[GenerationRequest]) -> SheetView:
-        """One sheet of these requests, all queued or none. Raises as `submit`."""
+    async def submit_list(self, requests: Sequence[GenerationRequest], *, field: str = "body") -> SheetView:
+        """One sheet of these requests, all queued or none; `field` is where they were asked for. Raises as `submit`."""
+        check_count(len(requests), queue_limit=self.settings.queue_limit, field=field)
         sheet_id = new_id()
         views = await self._admit([(self._pin(one, None), _as_asked(one)) for one in requests], sheet_id)
         return SheetView(sheet_id, tuple(views))
