@@ -75,7 +75,7 @@ class LiveStudio:
         return self.wait(self.submit(**values).id)
 
     def job(self, job_id: str) -> JobView:
-        return self.call(lambda: self.studio.job(job_id))
+        return self.run(self.studio.job(job_id))
 
     def until(self, condition: Callable[[], object], timeout_s: float = WAIT_S) -> None:
         """Returns when `condition`, asked on the loop, holds."""
@@ -84,11 +84,18 @@ class LiveStudio:
             assert time.monotonic() < end_s, "what was waited for did not come"
             time.sleep(0.005)
 
+    def until_job(self, job_id: str, condition: Callable[[JobView], object], timeout_s: float = WAIT_S) -> None:
+        """Returns when `condition` holds of the job."""
+        end_s = time.monotonic() + timeout_s
+        while not condition(self.job(job_id)):
+            assert time.monotonic() < end_s, "what was waited for did not come"
+            time.sleep(0.005)
+
     def until_ready(self) -> None:
         self.until(lambda: self.studio.health().ready)
 
     def until_step(self, job_id: str, step: int) -> None:
-        self.until(lambda: self.studio.job(job_id).step >= step)
+        self.until_job(job_id, lambda view: (view.step or 0) >= step)
 
     @property
     def worker_pid(self) -> int:

@@ -91,13 +91,12 @@ def test_what_has_ended_cannot_be_cancelled_nor_what_never_was(live: LiveStudio)
     with pytest.raises(ConflictError, match="is already finished"):
         live.run(live.studio.cancel(view.id))
     with pytest.raises(ConflictError, match="is already finished"):
-        live.call(lambda: live.studio.front(view.id))
-    for ask in (live.studio.cancel, live.studio.wait, live.studio.retry):
+        live.run(live.studio.front(view.id))
+    studio = live.studio
+    for ask in (studio.cancel, studio.wait, studio.retry, studio.job, studio.front):
         with pytest.raises(NotFoundError):
             live.run(ask(UNKNOWN))
-    for tell in (live.studio.job, live.studio.preview, live.studio.front):
-        with pytest.raises(NotFoundError):
-            live.call(lambda tell=tell: tell(UNKNOWN))
+    assert live.call(lambda: studio.preview(UNKNOWN)) is None
 
 
 def test_a_lane_is_cleared_without_touching_the_other(live: LiveStudio):
@@ -107,7 +106,7 @@ def test_a_lane_is_cleared_without_touching_the_other(live: LiveStudio):
     assert live.run(live.studio.clear("final")) == 3
     assert live.wait(draft.id).state == "finished"
     for view in finals:
-        live.until(lambda view=view: live.studio.job(view.id).state == "cancelled")
+        live.until_job(view.id, lambda job: job.state == "cancelled")
 
 
 def test_a_paused_lane_starts_nothing_until_it_is_resumed_and_the_other_goes_on(live: LiveStudio):
@@ -135,7 +134,7 @@ def test_pausing_takes_back_what_the_worker_has_not_begun(live: LiveStudio):
 
 def test_a_job_moved_to_the_front_ends_before_those_that_came_earlier(live: LiveStudio):
     early = [live.submit(width=512, height=512, steps=40, seed=seed) for seed in range(4)]
-    moved = live.call(lambda: live.studio.front(early[-1].id))
+    moved = live.run(live.studio.front(early[-1].id))
     assert moved.position in (1, None)
     live.wait(early[-1].id)
     assert {live.job(view.id).state for view in early[1:3]} == {"queued"}
@@ -174,20 +173,20 @@ def test_a_sheet_is_queued_whole_and_its_jobs_stay_together(live: LiveStudio):
     sheet = live.run(live.studio.submit_sheet(request))
     assert [(view.job.steps, view.job.seed) for view in sheet.jobs] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert {live.wait(view.id).state for view in sheet.jobs} == {"finished"}
-    kept = live.call(lambda: live.studio.jobs(sheet_id=sheet.id))
+    kept = live.run(live.studio.jobs(sheet_id=sheet.id))
     assert [view.id for view in reversed(kept)] == [view.id for view in sheet.jobs]
     assert len(live.library.images(sheet_id=sheet.id)) == 4
 
 
 def test_a_prompt_that_cannot_be_drawn_is_refused_before_anything_is_written(live: LiveStudio):
-    before = len(live.call(live.studio.jobs))
+    before = len(live.run(live.studio.jobs()))
     with pytest.raises(PromptError, match="tms_token"):
         live.submit(prompt="<|tms_token|>")
     with pytest.raises(PromptError):
         live.run(live.studio.submit_sheet(SheetRequest(request=asked(negative_prompt="<|im_end|>"), n=3)))
     with pytest.raises(RequestError):
         live.submit(width=8)
-    assert len(live.call(live.studio.jobs)) == before
+    assert len(live.run(live.studio.jobs())) == before
 
 
 def test_a_caller_that_hangs_up_while_its_job_is_written_cancels_it(live: LiveStudio):
@@ -199,7 +198,7 @@ def test_a_caller_that_hangs_up_while_its_job_is_written_cancels_it(live: LiveSt
             await task
 
     live.run(hang_up())
-    live.until(lambda: [job.state for job in live.studio.jobs(limit=1)] == ["cancelled"])
+    live.until(lambda: [job.state for job in live.library.jobs(limit=1)] == ["cancelled"])
 
 
 def test_a_caller_that_stops_waiting_leaves_the_job_alone(live: LiveStudio):
@@ -234,7 +233,7 @@ def test_a_redraw_that_cannot_be_drawn_cancels_nothing(live: LiveStudio):
 @pytest.mark.parametrize("mode", ["re-render", "keep-composition", "exact"])
 def test_a_draft_is_finished_and_the_picture_knows_its_draft(live: LiveStudio, mode: str):
     draft = live.draw(prompt="to be finished", noise="linked")
-    estimate = live.call(lambda: live.studio.estimate_finish(draft.id, FinishRequest(mode=mode)))  # type: ignore[arg-type]
+    estimate = live.run(live.studio.estimate_finish(draft.id, FinishRequest(mode=mode)))  # type: ignore[arg-type]
     view = live.run(live.studio.finish(draft.id, FinishRequest(mode=mode)))  # type: ignore[arg-type]
     end = live.wait(view.id)
     assert (end.state, end.lane, end.job.finish_mode, end.step) == ("finished", "final", mode, estimate.steps)

@@ -38,7 +38,7 @@ def test_a_killed_worker_costs_one_attempt_and_the_second_ends_the_job_while_oth
     waiting = live.submit(lane="final", seed=2)
     live.until_step(killer.id, 2)
     kill_worker(live)
-    live.until(lambda: live.studio.job(killer.id).state == "queued")
+    live.until_job(killer.id, lambda view: view.state == "queued")
     live.until_step(killer.id, 2)  # the second worker
     kill_worker(live)
     end = live.wait(killer.id)
@@ -60,7 +60,7 @@ def test_a_passed_render_is_not_at_fault_when_the_worker_dies_of_a_draft(open_st
     draft = live.submit(steps=200, guidance_scale=3.0)
     live.until_step(draft.id, 3)
     kill_worker(live)
-    live.until(lambda: live.studio.job(draft.id).state == "queued")
+    live.until_job(draft.id, lambda view: view.state == "queued")
     live.until(lambda: live.library.job(render.id).state == "queued")
     assert live.library.job(render.id).attempts == 0
     assert live.library.job(draft.id).attempts == 1

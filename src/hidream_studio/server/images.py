@@ -166,7 +166,7 @@ async def finish(image_id: ImageId, body: FinishRequest, studio: StudioOfApp) ->
     summary="What a finish would cost",
 )
 async def estimate_finish(image_id: ImageId, body: FinishRequest, studio: StudioOfApp) -> dict[str, Any]:
-    return estimate_values(studio.estimate_finish(image_id, body))
+    return estimate_values(await studio.estimate_finish(image_id, body))
 
 
 def image_to_dict(record: ImageRecord) -> dict[str, Any]:

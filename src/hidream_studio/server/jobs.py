@@ -60,7 +60,7 @@ async def list_jobs(
     before: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
 ) -> dict[str, Any]:
     states = tuple(dict.fromkeys(state)) if state else None
-    views = studio.jobs(states=states, sheet_id=sheet_id, limit=limit, before=before)
+    views = await studio.jobs(states=states, sheet_id=sheet_id, limit=limit, before=before)
     page: dict[str, Any] = {"jobs": [job_to_dict(view) for view in views]}
     return page | ({"next": views[-1].id} if len(views) == limit else {})
 
@@ -73,7 +73,7 @@ async def list_jobs(
     summary="One job in its state now",
 )
 async def get_job(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
-    return job_to_dict(studio.job(job_id))
+    return job_to_dict(await studio.job(job_id))
 
 
 @router.delete(
@@ -95,7 +95,7 @@ async def cancel(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
     summary="Let this job go before all others",
 )
 async def front(job_id: JobId, studio: StudioOfApp) -> dict[str, Any]:
-    return job_to_dict(studio.front(job_id))
+    return job_to_dict(await studio.front(job_id))
 
 
 @router.post(

@@ -14,7 +14,7 @@ from hidream_studio.engine.messages import WorkerSpec
 from hidream_studio.errors import ConflictError
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.estimate import Prediction
-from hidream_studio.job.events import Event, EventType, JobError, JobView, State
+from hidream_studio.job.events import ENDED, Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
@@ -39,7 +39,7 @@ LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
 
 class Studio:
-    """Requests in, pictures in the library, events out. Lives on one asyncio loop; its library is used from threads.
+    """Requests in, pictures in the library, events out. Lives on one asyncio loop, and never waits for a disk there.
 
     A finished job's picture has the job's id. The library is opened and closed by the caller.
     """
@@ -140,7 +140,8 @@ class Studio:
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
         asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
-        return (await self._admit([(self._plan_finish(image_id, request), asked)], None))[0]
+        draft = await asyncio.to_thread(self._read_draft, image_id, request)
+        return (await self._admit([(self._plan_finish(image_id, draft, request), asked)], None))[0]
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
@@ -156,7 +157,7 @@ class Studio:
             as `submit`.
         """
         active = self._foreman.active.get(job_id)
-        record = active.record if active is not None else self.library.job(job_id)
+        record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
         again = PinnedJob(record.job, record.lane, record.adjustments)
@@ -176,14 +177,14 @@ class Studio:
         ConflictError
             when it has ended.
         """
-        active = self._active_or_conflict(job_id)
+        active = await self._active_or_conflict(job_id)
         waiter: asyncio.Future[JobView] = asyncio.get_running_loop().create_future()
         active.waiters.add(waiter)
         try:
             self._foreman.ask_cancel(active)
             return await asyncio.wait_for(waiter, CANCEL_SEEN_S)
         except TimeoutError:
-            return self.job(job_id)
+            return await self.job(job_id)
         finally:
             active.waiters.discard(waiter)
 
@@ -202,19 +203,23 @@ class Studio:
         """Start jobs of the lane (of both, without one) again."""
         self._foreman.resume(LANES if lane is None else (lane,))
 
-    def front(self, job_id: str) -> JobView:
+    async def front(self, job_id: str) -> JobView:
         """Let this job's steps go before all others'. Raises NotFoundError, ConflictError (it has ended)."""
-        self._foreman.front(self._active_or_conflict(job_id))
-        return self.job(job_id)
+        self._foreman.front(await self._active_or_conflict(job_id))
+        return await self.job(job_id)
 
-    def job(self, job_id: str) -> JobView:
+    async def job(self, job_id: str) -> JobView:
         """A job in its state now. Raises NotFoundError."""
         active = self._foreman.active.get(job_id)
         if active is None:
-            return view_of(self.library.job(job_id))
+            return await self._kept_job(job_id)
         return self._foreman.lineup().view(active)
 
-    def jobs(
+    def live_jobs(self) -> list[JobView]:
+        """All that wait or run, newest first."""
+        return [view for view in reversed(self._foreman.lineup().views()) if view.state in LIVE_STATES]
+
+    async def jobs(
         self,
         *,
         states: tuple[State, ...] | None = None,
@@ -223,13 +228,19 @@ class Studio:
         before: str | None = None,
     ) -> list[JobView]:
         """Jobs, newest first; `before` a job's id, for the next page."""
-        live = {view.id: view for view in self._foreman.lineup().views()}
         if states is not None and LIVE_STATES.issuperset(states):
-            views = [view for view in reversed(live.values()) if before is None or view.id < before]
+            views = [view for view in self.live_jobs() if before is None or view.id < before]
             chosen = [view for view in views if sheet_id is None or view.sheet_id == sheet_id]
         else:
-            records = self.library.jobs(states=states, sheet_id=sheet_id, limit=limit, before=before)
-            chosen = [live.get(record.id) or view_of(record) for record in records]
+            live = {view.id: view for view in self._foreman.lineup().views()}
+            records = await asyncio.to_thread(
+                self.library.jobs, states=states, sheet_id=sheet_id, limit=limit, before=before
+            )
+            live |= {view.id: view for view in self._foreman.lineup().views()}  # some were queued, or ended, meanwhile
+            chosen = [
+                view_of(record) if record.state in ENDED else live.get(record.id) or view_of(record)
+                for record in records
+            ]
         return [view for view in chosen if states is None or view.state in states][:limit]
 
     async def wait(self, job_id: str) -> JobView:
@@ -243,16 +254,18 @@ class Studio:
         """
         active = self._foreman.active.get(job_id)
         if active is None:
-            return view_of(self.library.job(job_id))
+            return await self._kept_job(job_id)
         return await self._foreman.wait(active)
 
     def preview(self, job_id: str) -> Preview | None:
-        """The newest preview of a running job. Raises NotFoundError for an unknown one."""
+        """The newest preview of a running job; None where there is none, or no such job."""
         active = self._foreman.active.get(job_id)
-        if active is not None:
-            return active.preview
-        self.library.job(job_id)
-        return None
+        return None if active is None else active.preview
+
+    @property
+    def last_event(self) -> int:
+        """The number of the newest event: `subscribe` after it, and nothing is missed while something is read."""
+        return self._events.last
 
     def subscribe(self, after: int | None = None) -> AsyncIterator[Event]:
         """Events from now on, or all since the event of that number.
@@ -275,9 +288,14 @@ class Studio:
         """What `request` would cost and become. Raises RequestError, PromptError."""
         return self._estimate(self._pin(request, None))
 
-    def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
+    async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
-        return self._estimate(self._plan_finish(image_id, request))
+        draft = await asyncio.to_thread(self._read_draft, image_id, request)
+        return self.estimate_finish_of(image_id, draft, request)
+
+    def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
+        """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
+        return self._estimate(self._plan_finish(image_id, draft, request))
 
     def estimate_smaller(self, job: Job) -> Estimate:
         """What a smaller try of this job would cost and become. Raises RequestError when there is none."""
@@ -322,11 +340,13 @@ class Studio:
             lane = request.lane
         return self._checked(pin(request, self.profile, lane=lane))
 
-    def _plan_finish(self, image_id: str, request: FinishRequest) -> PinnedJob:
-        draft = self.library.image(image_id)
+    def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
-        return self._checked(plan_finish(image_id, draft.job, request, self.profile))
+        return self.library.image(image_id).job
+
+    def _plan_finish(self, image_id: str, draft: Job, request: FinishRequest) -> PinnedJob:
+        return self._checked(plan_finish(image_id, draft, request, self.profile))
 
     def _checked(self, pinned: PinnedJob) -> PinnedJob:
         if self._checkpoint.reader is not None:
@@ -387,10 +407,14 @@ class Studio:
             lane=pinned.lane, drain_s=self._foreman.lineup().summary().drain_s,
         )  # fmt: skip
 
-    def _active_or_conflict(self, job_id: str) -> ActiveJob:
+    async def _kept_job(self, job_id: str) -> JobView:
+        """One that has ended, as it is on disk."""
+        return view_of(await asyncio.to_thread(self.library.job, job_id))
+
+    async def _active_or_conflict(self, job_id: str) -> ActiveJob:
         active = self._foreman.active.get(job_id)
         if active is None:
-            raise ConflictError(f"job {job_id} is already {self.library.job(job_id).state}")
+            raise ConflictError(f"job {job_id} is already {(await self._kept_job(job_id)).state}")
         return active
 
     def _job_ended(self, view: JobView) -> None:

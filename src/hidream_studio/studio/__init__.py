@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
 
     async def sheet(sheet_id: str) -> Response:
         try:
-            return Response(await asyncio.to_thread(sheet_png, studio, sheet_id), media_type="image/png")
+            return Response(await sheet_png(studio, sheet_id), media_type="image/png")
         except NotFoundError as error:
             return PlainTextResponse(error.message, status_code=404)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.image.sheet import Cell, contact_sheet_png
+from hidream_studio.library.library import Library
 from hidream_studio.service.studio import Studio
 from hidream_studio.studio import words
 from hidream_studio.studio.cells import contact_axes
@@ -15,7 +17,7 @@ MAX_PICTURES = 1000
 PLAIN_COLUMNS = 4  # of a sheet where nothing but the seed differs
 
 
-def sheet_png(studio: Studio, sheet_id: str) -> bytes:
+async def sheet_png(studio: Studio, sheet_id: str) -> bytes:
     """The contact sheet of all jobs that were asked for together; what has no picture is drawn as missing.
 
     Raises
@@ -23,16 +25,20 @@ def sheet_png(studio: Studio, sheet_id: str) -> bytes:
     NotFoundError
         when there is no such sheet.
     """
-    views = studio.jobs(sheet_id=sheet_id, limit=MAX_PICTURES)
+    views = await studio.jobs(sheet_id=sheet_id, limit=MAX_PICTURES)
     versions = _newest_tries([version_of_job(view) for view in views])
     if not versions:
         raise NotFoundError(f"there is no sheet {sheet_id}")
+    return await asyncio.to_thread(_draw, studio.library, sheet_id, versions)
+
+
+def _draw(library: Library, sheet_id: str, versions: list[Version]) -> bytes:
     axes = contact_axes(versions)
     by_key = {version.key: version for version in versions}
     columns = len(axes.columns) if axes else min(PLAIN_COLUMNS, len(versions))
     files = {
-        image.id: studio.library.data / image.file
-        for image in studio.library.images(sheet_id=sheet_id, rejected=None, limit=MAX_PICTURES)
+        image.id: library.data / image.file
+        for image in library.images(sheet_id=sheet_id, rejected=None, limit=MAX_PICTURES)
     }
     cells = []
     for key in axes.order if axes else list(by_key):

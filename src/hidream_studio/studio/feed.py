@@ -20,10 +20,11 @@ TICK_S = 0.5  # how often waiting times are told anew
 
 
 class Feed:
-    """Follows `studio.subscribe` for one session until it is stopped."""
+    """Follows `studio.subscribe` for one session until it is stopped, from the event `since` on."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, since: int) -> None:
         self._session = session
+        self._since = since
         self._tasks: list[asyncio.Task[Any]] = []
         self._dirty_jobs: dict[str, None] = {}  # an ordered set
         self._previews: dict[str, dict[str, Any]] = {}
@@ -39,7 +40,7 @@ class Feed:
             task.cancel()
 
     async def _follow(self) -> None:
-        async for event in self._session.studio.subscribe():
+        async for event in self._session.studio.subscribe(self._since):
             await self._take(event)
         self.stop()  # the server is stopping
 
@@ -80,7 +81,7 @@ class Feed:
             jobs, self._dirty_jobs = self._dirty_jobs, {}
             previews, self._previews = self._previews, {}
             for key in jobs:
-                self._session.refresh_job(key)
+                await self._session.refresh_job(key)
             for key, data in previews.items():
                 self._preview(key, data)
             if self._queue_changed:
@@ -91,10 +92,7 @@ class Feed:
         version = self._session.model.version(key)
         if version is None or version.state != "running":
             return  # it ended while this was under way
-        try:
-            preview = self._session.studio.preview(key)
-        except NotFoundError:
-            return
+        preview = self._session.studio.preview(key)
         if preview is None:
             return
         step = int(data.get("step", version.step))
@@ -116,7 +114,7 @@ class Feed:
 
     def _tell_times(self) -> None:
         session = self._session
-        for view in session.studio.jobs(states=LIVE, limit=1000):
+        for view in session.studio.live_jobs():
             known = session.model.version(view.id)
             if known is None or known.state not in LIVE:
                 continue

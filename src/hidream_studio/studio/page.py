@@ -35,11 +35,12 @@ STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css")
 async def build_page(studio: Studio) -> None:
     """One visit: its session, its regions, and the feed that keeps them up to date until the visitor leaves."""
     session = Session(studio)
+    since = studio.last_event  # what happens while the library is read must not be missed
     await session.load()
     for name in STYLE_SHEETS:
         ui.add_head_html(f'<link rel="stylesheet" href="{ASSETS_URL}/{name}?v={_stamp(name)}">')
     page = Page(session, base_url=str(ui.context.client.request.base_url))
-    feed = Feed(session)
+    feed = Feed(session, since=since)
     feed.start()
     ui.context.client.on_delete(feed.stop)
     page.greet()

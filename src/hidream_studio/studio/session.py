@@ -59,6 +59,7 @@ class Session:
         self.strength = studio.profile.keep_composition_strength
         self.dismissed: list[str] = []
         self.live_job: str | None = None
+        self._heard: list[set[str]] = []
         self._replaced: set[str] = set()  # live drafts that a later one took the place of: they leave no ghost
         self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
 
@@ -100,7 +101,12 @@ class Session:
     async def reload(self, *, keep_older: bool = False) -> None:
         limit = PAGE_OF_PICTURES + (len(self.model) if keep_older else 0)
         look = self.look
-        versions = await asyncio.to_thread(read_versions, self.studio, look, set(self.dismissed), limit)
+        heard: set[str] = set()  # jobs that changed while the library was read: what it said of them is old
+        self._heard.append(heard)
+        try:
+            versions = await read_versions(self.studio, look, set(self.dismissed), limit)
+        finally:
+            self._heard.remove(heard)
         if look != self.look:
             return
         self.more = sum(1 for version in versions if version.has_image) >= limit
@@ -108,6 +114,8 @@ class Session:
         self.kept = max(MOST_KEPT, len(self.model) + PAGE_OF_PICTURES)
         if self.selected is not None and self.selected not in self.model:
             self.selected = None
+        for job_id in heard:
+            await self.refresh_job(job_id)
 
     async def show(self, look: Look | None = None, *, older: bool = False) -> None:
         """Another filter, another search, or more of the past."""
@@ -307,7 +315,8 @@ class Session:
 
     def finish_price(self, versions: list[Version], preset_id: PresetId) -> float:
         return sum(
-            self.studio.estimate_finish(version.key, self.finish_request(preset_id)).seconds for version in versions
+            self.studio.estimate_finish_of(version.key, version.job, self.finish_request(preset_id)).seconds
+            for version in versions
         )
 
     def smaller_s(self, version: Version) -> float | None:
@@ -339,7 +348,7 @@ class Session:
             try:
                 await self.studio.cancel(version.key)
             except ConflictError:
-                self.take(version_of_job(self.studio.job(version.key)))  # it ended while the click was on its way
+                self.take(version_of_job(await self.studio.job(version.key)))  # it ended while the click was on its way
 
     async def retry(self, root: str, *, smaller: bool = False) -> None:
         front = self.model.front(root)
@@ -411,10 +420,12 @@ class Session:
         self.on_group(group.id)
         self.on_marks()
 
-    def refresh_job(self, job_id: str) -> None:
+    async def refresh_job(self, job_id: str) -> None:
         """A job's state changed somewhere: look at it."""
+        for heard in self._heard:
+            heard.add(job_id)
         try:
-            view: JobView = self.studio.job(job_id)
+            view: JobView = await self.studio.job(job_id)
         except NotFoundError:
             self.forget(job_id)
             return

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.library.library import Library
 from hidream_studio.service.studio import Studio
-from hidream_studio.studio.versions import LIVE, Version, rank_of, version_of_image, version_of_job
-
-MAX_LIVE = 100_000  # the queue's own limit is below this
+from hidream_studio.studio.versions import Version, rank_of, version_of_image, version_of_job
 
 Filter = Literal["all", "favourites", "drafts", "finals", "rejected"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
@@ -36,19 +36,23 @@ class Look:
         return True
 
 
-def read_versions(studio: Studio, look: Look, dismissed: Collection[str], limit: int) -> list[Version]:
+async def read_versions(studio: Studio, look: Look, dismissed: Collection[str], limit: int) -> list[Version]:
     """The newest `limit` pictures, and the jobs that wait, run, failed or were cancelled since the oldest of them."""
-    images = studio.library.images(
+    versions = await asyncio.to_thread(_read_pictures, studio.library, look, limit)
+    if look.takes_new:
+        oldest = min(versions, default="")  # ids sort by the time of asking
+        ended = await studio.jobs(states=("failed", "cancelled"), limit=limit)
+        for view in (*studio.live_jobs(), *(job for job in ended if job.id >= oldest)):
+            if view.id not in dismissed and view.id not in versions:
+                versions[view.id] = version_of_job(view)
+    return list(versions.values())
+
+
+def _read_pictures(library: Library, look: Look, limit: int) -> dict[str, Version]:
+    images = library.images(
         q=look.query or None,
         favourite=True if look.filter == "favourites" else None,
         rejected=look.filter == "rejected",
         limit=limit,
     )
-    versions = {image.id: version_of_image(image) for image in images}
-    if look.takes_new:
-        oldest = min(versions, default="")  # ids sort by the time of asking
-        ended = studio.jobs(states=("failed", "cancelled"), limit=limit)
-        for view in (*studio.jobs(states=LIVE, limit=MAX_LIVE), *(job for job in ended if job.id >= oldest)):
-            if view.id not in dismissed and view.id not in versions:
-                versions[view.id] = version_of_job(view)
-    return list(versions.values())
+    return {image.id: version_of_image(image) for image in images}
