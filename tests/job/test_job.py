@@ -56,7 +56,7 @@ def test_the_dev_recipe_says_which_values_of_a_preset_it_did_not_take() -> None:
     assert (result.job.width, result.job.steps, result.job.preset) == (2048, 28, "high")
     (told,) = [a for a in result.adjustments if a.field in ("steps", "guidance_scale", "sampler")]
     assert (told.field, told.asked, told.used) == ("steps", 36, 28)
-    assert told.why == "the preset high's gives way: fixed in the dev recipe"
+    assert told.why == "fixed in the dev recipe, whatever the preset high has"
 
 
 def test_a_preset_of_the_dev_profile_has_nothing_that_the_dev_recipe_would_change() -> None:

@@ -144,7 +144,7 @@ def _dev_values(
     for field, used in fixed.items():
         asked, why = getattr(request, field), "fixed in the dev recipe"
         if asked is None and preset is not None:
-            asked, why = getattr(preset, field, None), f"the preset {preset.id}'s gives way: {why}"
+            asked, why = getattr(preset, field, None), f"{why}, whatever the preset {preset.id} has"
         if asked is not None and asked != used:
             adjustments.append(Adjustment(field=field, asked=asked, used=used, why=why))
     return fixed, tuple(adjustments)

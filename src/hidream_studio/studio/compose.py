@@ -107,7 +107,7 @@ class Compose:
                 describedby="size-hint",
             )
             self._size_hint = Tag("p", "", "hint", id="size-hint", style="margin-top:5px")
-        self._snap = self._switch("Snap to upstream's sizes", "snap")
+        self._snap = self._switch(words.SNAP, "snap")
 
     def _draw_numbers(self) -> None:
         with Tag("div", classes="row"):

@@ -30,6 +30,7 @@ _MODES: tuple[tuple[FinishMode, str, str], ...] = (
     ("keep-composition", "Keep composition", "Starts from this very picture; details are drawn anew."),
     ("exact", "Exact", "Keeps size, seed, noise and guidance. Only the steps change."),
 )
+_SIDES = ("width", "height")
 _STRENGTHS = (0.1, 0.95)  # below, the draft is only enlarged; above, nothing of it is kept
 _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shift+F"))
 
@@ -296,12 +297,24 @@ def mode_words(mode: FinishMode, draft: Job) -> str:
 def notes_of(version: Version) -> list[str]:
     """Why it failed, and what was changed of what was asked; one sentence for fields that share a reason."""
     notes = [words.sentence(version.error.message)] if version.error is not None else []
+    snapped = version.job.snap_resolution and any(note.field in _SIDES for note in version.adjustments)
+    if snapped:
+        notes.append(_snap_note(version.job))
     fields: dict[str, list[str]] = {}
     for note in version.adjustments:
+        name = words.field(note.field)
         named = fields.setdefault(note.why, [])
-        if note.field not in named:
-            named.append(note.field)
-    return notes + [words.sentence(f"{' and '.join(names)}: {why}") for why, names in fields.items()]
+        if name not in named and not (snapped and note.field in _SIDES):
+            named.append(name)
+    return notes + [words.sentence(f"{' and '.join(names)}: {why}") for why, names in fields.items() if names]
+
+
+def _snap_note(job: Job) -> str:
+    drawn, asked = words.size(job.width, job.height), words.size(job.requested_width, job.requested_height)
+    return (
+        f"Drawn at {drawn}: of the model's own sizes, the nearest in shape to the {asked} that you asked for. "
+        f"Switch off “{words.SNAP}” to get the size itself."
+    )
 
 
 def _facts(version: Version) -> list[tuple[str, str]]:

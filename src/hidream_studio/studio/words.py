@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 TIMES = "×"
+SNAP = "Snap to the model's own sizes"  # the switch, and what a note calls it
+_FIELDS = {"guidance_scale": "guidance", "negative_prompt": "negative prompt", "noise_scale": "noise scale"}
 
 
 def duration(seconds: float | None) -> str:
@@ -38,6 +40,11 @@ def size(width: int, height: int) -> str:
 def number(value: float) -> str:
     """A guidance scale or strength without needless zeros: 5, 3.5, 0.75."""
     return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def field(name: str) -> str:
+    """A request's field as people say it."""
+    return _FIELDS.get(name, name)
 
 
 def count(amount: int, noun: str) -> str:
