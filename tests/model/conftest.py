@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 from hidream_studio.model.tokens import PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer
 from hidream_studio.model.weights import load_model
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read where Triton is first imported
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 CASES = json.loads((GOLDEN / "cases.json").read_text(encoding="utf-8"))

@@ -45,11 +45,19 @@ class Fp8Linear(nn.Module):
         self,
         x: Tensor,  # (..., in_features) bf16
     ) -> Tensor:  # (..., out_features) bf16
-        x8, scale = quantise(x.reshape(-1, x.shape[-1]))
-        out = torch._scaled_mm(
-            x8, self.weight.t(), scale_a=scale, scale_b=self.scale.t(), out_dtype=x.dtype, use_fast_accum=True
-        )
+        out = self.product(*quantise(x.reshape(-1, x.shape[-1])), x.dtype)
         return out.view(*x.shape[:-1], -1)
+
+    def product(
+        self,
+        x8: Tensor,  # (M, in_features) e4m3
+        scale: Tensor,  # (M, 1) float32
+        dtype: torch.dtype,
+    ) -> Tensor:  # (M, out_features)
+        """Of rows that are quantised already."""
+        return torch._scaled_mm(
+            x8, self.weight.t(), scale_a=scale, scale_b=self.scale.t(), out_dtype=dtype, use_fast_accum=True
+        )
 
 
 def use_fp8_linears(blocks: nn.Module) -> None:

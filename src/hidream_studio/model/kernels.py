@@ -1,0 +1,251 @@
+"""What stands between the matrix products of a block, each read once and written once: Triton kernels.
+
+Rows are tokens. Everything is computed in float32 and rounded where it is stored. With `fp8`, a row is quantised as
+`model/fp8.py` says before it leaves the registers, and goes out as e4m3 with its scale. Needs Triton: import it late.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hidream_studio.model.fp8 import FP8, FP8_MAX, SMALLEST_SCALE
+
+Quantised = tuple[Tensor, Tensor]  # (M, N) e4m3, (M, 1) float32
+LOG2_E = 1.4426950408889634
+
+
+def add_rms_norm(
+    x: Tensor,  # (M, N) contiguous; with delta it becomes x + delta
+    delta: Tensor | None,  # (M, N) contiguous
+    weight: Tensor,  # (N,)
+    eps: float,
+    *,
+    fp8: bool,
+) -> Tensor | Quantised:  # (M, N)
+    """The residual stream takes what a layer gave, and its norm goes to the next one."""
+    M, N = x.shape
+    out, scale = _rows_like(x, N, fp8)
+    _add_rms_norm[(M,)](
+        x, x if delta is None else delta, weight, out, scale, N=N, BLOCK=triton.next_power_of_2(N), EPS=eps,
+        ADD=delta is not None, FP8=fp8, FP8_MAX=FP8_MAX, SMALLEST_SCALE=SMALLEST_SCALE, num_warps=_warps(N),
+    )  # fmt: skip
+    return (out, scale) if fp8 else out
+
+
+def silu_times(
+    gate_up: Tensor,  # (M, 2N) contiguous
+    *,
+    fp8: bool,
+) -> Tensor | Quantised:  # (M, N)
+    """SwiGLU's product of its two halves."""
+    M, N = gate_up.shape[0], gate_up.shape[1] // 2
+    out, scale = _rows_like(gate_up, N, fp8)
+    _silu_times[(M,)](
+        gate_up, out, scale, N=N, BLOCK=triton.next_power_of_2(N), FP8=fp8, FP8_MAX=FP8_MAX,
+        SMALLEST_SCALE=SMALLEST_SCALE, num_warps=_warps(N),
+    )  # fmt: skip
+    return (out, scale) if fp8 else out
+
+
+def quantise_rows(
+    x: Tensor,  # (M, N) contiguous
+) -> Quantised:
+    M, N = x.shape
+    out, scale = _rows_like(x, N, True)
+    _quantise_rows[(M,)](
+        x, out, scale, N=N, BLOCK=triton.next_power_of_2(N), FP8_MAX=FP8_MAX, SMALLEST_SCALE=SMALLEST_SCALE,
+        num_warps=_warps(N),
+    )  # fmt: skip
+    return out, scale
+
+
+def rotate_heads(
+    qkv: Tensor,  # (S, (heads + 2 kv_heads) * head_dim) contiguous, one branch
+    norms: tuple[Tensor, Tensor],  # the weights of q's and k's norm, (head_dim,)
+    rotary: tuple[Tensor, Tensor],  # cos, sin: (S, 1, head_dim) contiguous; the second half repeats the first
+    text: tuple[Tensor, Tensor],  # k, v: (T, kv_heads, head_dim) contiguous
+    eps: float,
+    q: Tensor,  # (S, heads, head_dim) contiguous, is written
+    k: Tensor,  # (S + T, kv_heads, head_dim) contiguous, is written: this branch's own keys, then the text's
+    v: Tensor,  # as k
+) -> None:
+    """Norm and turn q and k, head by head, and put keys and values where attention reads them."""
+    S, heads, head_dim = q.shape
+    kv_heads = k.shape[1]
+    _rotate_heads[(S + text[0].shape[0],)](
+        qkv, *norms, *rotary, *text, q, k, v, S, HEADS=heads, KV_HEADS=kv_heads, HALF=head_dim // 2,
+        BLOCK_Q=triton.next_power_of_2(heads), BLOCK_KV=triton.next_power_of_2(kv_heads), EPS=eps, num_warps=4,
+    )  # fmt: skip
+
+
+def finish_attention(
+    q: Tensor,  # (S, heads, head_dim) contiguous, one branch
+    k: Tensor,  # (K, kv_heads, head_dim) contiguous
+    v: Tensor,
+    first: int,  # keys before this one are in `partial` already
+    partial: Tensor,  # (heads, S, head_dim), attention over those; any strides but the last, which is 1
+    log_sum: Tensor,  # (heads, S) float32, the logarithm of the sum of their exponentials
+    out: Tensor,  # (S, heads, head_dim) contiguous, is written
+) -> None:
+    """Attention over all keys from attention over the first ones: one more round of the online softmax.
+
+    Milakov and Gimelshein, 2018. It reads each partial result once, so a few keys cost no more than a copy.
+    """
+    S, heads, head_dim = q.shape
+    BLOCK_M = 64
+    _finish_attention[(triton.cdiv(S, BLOCK_M), heads)](
+        q, k, v, partial, log_sum, out, S, first, k.shape[0], partial.stride(0), partial.stride(1),
+        log_sum.stride(0), log_sum.stride(1), HEADS=heads, GROUP=heads // k.shape[1], D=head_dim, KV_HEADS=k.shape[1],
+        SCALE=head_dim**-0.5 * LOG2_E, LOG2_E=LOG2_E, BLOCK_M=BLOCK_M, BLOCK_N=64, num_warps=4,
+    )  # fmt: skip
+
+
+def _rows_like(x: Tensor, N: int, fp8: bool) -> tuple[Tensor, Tensor]:
+    out = torch.empty((x.shape[0], N), dtype=FP8 if fp8 else x.dtype, device=x.device)
+    return out, torch.empty((x.shape[0], 1), dtype=torch.float32, device=x.device) if fp8 else out
+
+
+def _warps(N: int) -> int:
+    return max(1, min(16, N // 512))
+
+
+@triton.jit
+def _store_row(
+    values, out, scale, row, columns, inside, N: tl.constexpr, FP8: tl.constexpr, FP8_MAX: tl.constexpr,
+    SMALLEST_SCALE: tl.constexpr,
+):  # fmt: skip
+    if FP8:
+        row_scale = tl.maximum(tl.max(tl.abs(values), axis=0) / FP8_MAX, SMALLEST_SCALE)
+        tl.store(scale + row, row_scale)
+        values = tl.minimum(tl.maximum(values * (1.0 / row_scale), -FP8_MAX), FP8_MAX)
+    tl.store(out + row * N + columns, values.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _add_rms_norm(
+    x, delta, weight, out, scale, N: tl.constexpr, BLOCK: tl.constexpr, EPS: tl.constexpr, ADD: tl.constexpr,
+    FP8: tl.constexpr, FP8_MAX: tl.constexpr, SMALLEST_SCALE: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, BLOCK)
+    inside = columns < N
+    values = tl.load(x + row * N + columns, mask=inside, other=0.0).to(tl.float32)
+    if ADD:
+        values += tl.load(delta + row * N + columns, mask=inside, other=0.0).to(tl.float32)
+        stored = values.to(x.dtype.element_ty)
+        tl.store(x + row * N + columns, stored, mask=inside)
+        values = stored.to(tl.float32)
+    gain = tl.load(weight + columns, mask=inside, other=0.0).to(tl.float32)
+    values = values * tl.rsqrt(tl.sum(values * values, axis=0) / N + EPS) * gain
+    _store_row(values, out, scale, row, columns, inside, N, FP8, FP8_MAX, SMALLEST_SCALE)
+
+
+@triton.jit
+def _silu_times(
+    gate_up, out, scale, N: tl.constexpr, BLOCK: tl.constexpr, FP8: tl.constexpr, FP8_MAX: tl.constexpr,
+    SMALLEST_SCALE: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, BLOCK)
+    inside = columns < N
+    gate = tl.load(gate_up + row * 2 * N + columns, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(gate_up + row * 2 * N + N + columns, mask=inside, other=0.0).to(tl.float32)
+    values = gate * tl.sigmoid(gate) * up
+    _store_row(values, out, scale, row, columns, inside, N, FP8, FP8_MAX, SMALLEST_SCALE)
+
+
+@triton.jit
+def _quantise_rows(
+    x, out, scale, N: tl.constexpr, BLOCK: tl.constexpr, FP8_MAX: tl.constexpr, SMALLEST_SCALE: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, BLOCK)
+    inside = columns < N
+    values = tl.load(x + row * N + columns, mask=inside, other=0.0).to(tl.float32)
+    _store_row(values, out, scale, row, columns, inside, N, True, FP8_MAX, SMALLEST_SCALE)
+
+
+@triton.jit
+def _turn_heads(
+    source, weight, cos, sin, target, half, inside, places, HALF: tl.constexpr, EPS: tl.constexpr
+):  # source and target point to a row's first head; half (1, HALF), places (heads, HALF): of the first halves
+    first = tl.load(source + places, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(source + places + HALF, mask=inside, other=0.0).to(tl.float32)
+    mean = (tl.sum(first * first, axis=1) + tl.sum(second * second, axis=1)) / (2 * HALF)
+    inverse = tl.rsqrt(mean + EPS)[:, None]
+    first = first * inverse * tl.load(weight + half).to(tl.float32)
+    second = second * inverse * tl.load(weight + HALF + half).to(tl.float32)
+    kind = target.dtype.element_ty
+    tl.store(target + places, (first * cos - second * sin).to(kind), mask=inside)
+    tl.store(target + places + HALF, (second * cos + first * sin).to(kind), mask=inside)
+
+
+@triton.jit(do_not_specialize=["S"])
+def _rotate_heads(
+    qkv, q_weight, k_weight, cos, sin, text_k, text_v, q, k, v, S, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
+    HALF: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_KV: tl.constexpr, EPS: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    D: tl.constexpr = 2 * HALF
+    KV: tl.constexpr = KV_HEADS * D
+    half = tl.arange(0, HALF)[None, :]
+    kv_head = tl.arange(0, BLOCK_KV)[:, None]
+    kv_places = kv_head * D + half
+    kv_inside = (kv_head < KV_HEADS) & (half < HALF)
+    if row < S:
+        mine = qkv + row * (HEADS * D + 2 * KV)
+        cosine = tl.load(cos + row * D + half).to(tl.float32)
+        sine = tl.load(sin + row * D + half).to(tl.float32)
+        q_head = tl.arange(0, BLOCK_Q)[:, None]
+        q_inside = (q_head < HEADS) & (half < HALF)
+        _turn_heads(mine, q_weight, cosine, sine, q + row * HEADS * D, half, q_inside, q_head * D + half, HALF, EPS)
+        _turn_heads(mine + HEADS * D, k_weight, cosine, sine, k + row * KV, half, kv_inside, kv_places, HALF, EPS)
+        for part in tl.static_range(2):
+            places = kv_places + part * HALF
+            value = tl.load(mine + HEADS * D + KV + places, mask=kv_inside)
+            tl.store(v + row * KV + places, value, mask=kv_inside)
+    else:
+        text_row = row - S
+        for part in tl.static_range(2):
+            places = kv_places + part * HALF
+            tl.store(k + row * KV + places, tl.load(text_k + text_row * KV + places, mask=kv_inside), mask=kv_inside)
+            tl.store(v + row * KV + places, tl.load(text_v + text_row * KV + places, mask=kv_inside), mask=kv_inside)
+
+
+@triton.jit(do_not_specialize=["S", "first", "K", "log_head", "log_row"])
+def _finish_attention(
+    q, k, v, partial, log_sum, out, S, first, K, partial_head, partial_row, log_head, log_row, HEADS: tl.constexpr,
+    GROUP: tl.constexpr, D: tl.constexpr, KV_HEADS: tl.constexpr, SCALE: tl.constexpr, LOG2_E: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1)
+    rows = (tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
+    d = tl.arange(0, D)
+    real = rows < S
+    places = rows[:, None] * (HEADS * D) + head * D + d[None, :]
+    query = tl.load(q + places, mask=real[:, None], other=0.0)
+    sums = tl.load(
+        partial + head * partial_head + rows[:, None] * partial_row + d[None, :], mask=real[:, None], other=0.0
+    ).to(tl.float32)
+    top = tl.load(log_sum + head * log_head + rows * log_row, mask=real, other=0.0) * LOG2_E
+    weights = tl.full((BLOCK_M,), 1.0, tl.float32)
+    start = first
+    while start < K:  # a turn or two: nothing to run ahead of
+        columns = start + tl.arange(0, BLOCK_N)
+        seen = columns < K
+        kv_places = columns.to(tl.int64)[:, None] * (KV_HEADS * D) + (head // GROUP) * D + d[None, :]
+        key = tl.load(k + kv_places, mask=seen[:, None], other=0.0)
+        score = tl.dot(query, tl.trans(key), input_precision="ieee") * SCALE
+        score = tl.where(seen[None, :], score, float("-inf"))
+        new_top = tl.maximum(top, tl.max(score, axis=1))
+        shrink = tl.exp2(top - new_top)
+        share = tl.exp2(score - new_top[:, None])
+        weights = weights * shrink + tl.sum(share, axis=1)
+        value = tl.load(v + kv_places, mask=seen[:, None], other=0.0)
+        sums = tl.dot(share.to(value.dtype), value, sums * shrink[:, None], input_precision="ieee")
+        top = new_top
+        start += BLOCK_N
+    tl.store(out + places, (sums / weights[:, None]).to(out.dtype.element_ty), mask=real[:, None])

@@ -1,0 +1,74 @@
+"""The fused blocks are the plain ones, written with fewer passes. Without a GPU, Triton interprets their kernels."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import Tensor
+
+from hidream_studio.model.checkpoint import Checkpoint
+from hidream_studio.model.transformer import O1Transformer
+from hidream_studio.model.weights import load_model
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning"),
+]
+
+
+def step(model: O1Transformer, rows: int, cols: int, *text_lengths: int) -> Tensor:
+    generator = torch.Generator().manual_seed(rows * cols)
+    prefixes = [model.encode_text(torch.arange(length, device=model.device)[None]) for length in text_lengths]
+    rotary = model.step_rotary(torch.tensor(text_lengths, device=model.device), rows, cols)
+    patches = torch.randn((1, rows * cols, 3072), generator=generator).to(model.device)
+    return model.forward_branches(patches, torch.tensor([0.3], device=model.device), prefixes, rotary).cpu()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("accumulate", [True, False])
+@pytest.mark.parametrize("text_lengths", [(30,), (12, 5)])
+def test_fused_blocks_draw_what_plain_ones_draw(
+    checkpoint: Checkpoint, model: O1Transformer, accumulate: bool, text_lengths: tuple[int, ...]
+) -> None:
+    from hidream_studio.model.fused import FusedBlocks
+
+    fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.float32)
+    fused.run_blocks = FusedBlocks(fused, accumulate=accumulate, whole_tiles=False)
+    expected = step(model, 3, 4, *text_lengths)
+    assert float((step(fused, 3, 4, *text_lengths) - expected).norm() / expected.norm()) < 1e-5
+
+
+@torch.inference_mode()
+def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transformer) -> None:
+    from hidream_studio.model.fused import FusedBlocks
+
+    fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, fp8=True)
+    fused.run_blocks = FusedBlocks(fused, whole_tiles=False)
+    expected = step(model, 3, 4, 12, 5)
+    assert float((step(fused, 3, 4, 12, 5).float() - expected).norm() / expected.norm()) < 0.2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@torch.inference_mode()
+@pytest.mark.parametrize(("lengths", "side"), [((63, 11), 12), ((40,), 16), ((700, 3), 12)])
+def test_attention_in_whole_tiles_is_attention(lengths: tuple[int, ...], side: int) -> None:
+    from dataclasses import replace
+
+    from hidream_studio.model.config import CONFIG_8B
+    from hidream_studio.model.fused import FusedBlocks
+    from hidream_studio.model.weights import random_model
+
+    config = replace(CONFIG_8B, hidden_size=512, layers=2, heads=4, kv_heads=2, mlp_size=1024, vocab_size=2000)
+    plain = random_model(config, "cuda", torch.float32, 1)
+    fast = random_model(config, "cuda", torch.bfloat16, 1)
+    for theirs, ours in zip(plain.parameters(), fast.parameters(), strict=True):
+        theirs.copy_(ours)
+    expected = step(plain, side, side, *lengths)
+    errors = {}
+    for whole_tiles in (False, True):
+        fast.run_blocks = FusedBlocks(fast, whole_tiles=whole_tiles)
+        errors[whole_tiles] = float((step(fast, side, side, *lengths).float() - expected).norm() / expected.norm())
+    assert errors[True] < 1.1 * errors[False] < 0.03
