@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from studio_process import studio
 
+from hidream_studio.job.workload import ModelShape
+
 PROJECT = Path(__file__).parents[2]
 LAUNCHER = PROJECT / "image_server" / "bench_quality_speed.py"
 
@@ -63,6 +65,10 @@ def test_every_setting_is_measured_with_the_servers_own_split(measured):
 def test_the_model_that_was_measured_is_named(measured):
     server = measured["results"]["server"]
     assert server["device"] == "cpu" and server["precision"] == "fp32" and server["fingerprint"]
+    assert ModelShape(**server["shape"]).layers == 3
+    assert server["parameters"] > 0 and server["torch"]
+    report = (measured["out"] / "report.md").read_text()
+    assert "3 layers of 64, " in report and f"torch {server['torch']}" in report
 
 
 def test_fewer_steps_lose_more_and_the_same_request_gives_the_same_pixels(measured):

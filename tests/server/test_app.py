@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import time
 from collections.abc import Callable
@@ -28,6 +29,12 @@ def test_health_says_what_draws_here(server: StudioServer) -> None:
     assert (health["device"], health["precision"], health["profile"]) == ("cpu", "fp32", "hidream-o1-image")
     assert health["numeric_path"].startswith("cpu-fp32")
     assert health["queue"]["limit"] == 200
+    assert health["shape"] == {
+        "layers": 3, "hidden": 64, "mlp": 128, "heads": 4, "kv_heads": 2, "head_dim": 16,
+    }  # fmt: skip
+    assert 10_000 < health["parameters"] < 10_000_000
+    assert health["torch"] == importlib.metadata.version("torch")
+    assert "driver" not in health  # of a CPU
 
 
 def test_until_a_picture_can_be_drawn_health_is_503_with_the_phase_and_jobs_are_taken(

@@ -12,7 +12,10 @@ from hidream_studio.errors import RequestError
 
 DEFAULT_STEPS = (20, 28, 36)  # beside the profile's own; the range of the presets
 # of a server's self-description: with another of these, times are no longer comparable
-IDENTITY_KEYS = ("version", "model", "profile", "device", "precision", "fingerprint", "numeric_path", "models")
+IDENTITY_KEYS = (
+    "version", "model", "profile", "device", "precision", "fingerprint", "numeric_path", "models", "shape", "torch",
+    "driver",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 MIB = 2**20
+DRIVER_TIMEOUT_S = 10
 HOST_MEMORY_WORDS = (  # torch c10/core/impl/alloc_cpu.cpp, on Linux and on Windows; what C++ itself says
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
@@ -69,6 +71,19 @@ def pick_precision(name: Precision | None, device: torch.device) -> Precision:
     if name == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use --precision fp32", field="precision")
     return name
+
+
+def driver_version(device: torch.device) -> str | None:
+    """The NVIDIA driver's version, as its own tool tells it; None on a CPU, or where there is no such tool."""
+    if device.type != "cuda":
+        return None
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = told.stdout.split()
+    return lines[0] if told.returncode == 0 and lines else None
 
 
 def check_memory(needed: int, device: torch.device, what: str) -> None:

@@ -89,6 +89,8 @@ class Ready:
     fingerprint: str
     numeric_path: str
     memory_total_mib: float | None  # of the device; None on a CPU
+    torch: str | None = None  # its version
+    driver: str | None = None  # of an NVIDIA GPU; None on a CPU, or where it cannot be told
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hidream_studio.engine.developing import Darkroom
-from hidream_studio.engine.devices import is_out_of_memory, out_of_memory_message
+from hidream_studio.engine.devices import driver_version, is_out_of_memory, out_of_memory_message
 from hidream_studio.engine.mailbox import Inbox, Outbox
 from hidream_studio.engine.messages import (
     Broken,
@@ -104,6 +104,8 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
             fingerprint=pipeline.fingerprint,
             numeric_path=pipeline.numeric_path,
             memory_total_mib=torch.cuda.mem_get_info(device)[1] / MIB if on_cuda else None,
+            torch=str(torch.__version__),
+            driver=driver_version(device),
         )
     )
     return pipeline

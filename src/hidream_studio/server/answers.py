@@ -10,6 +10,7 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import JobView, State
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, Lane, Noise
+from hidream_studio.job.workload import ModelShape
 
 Seconds = Annotated[float, Field(ge=0, description="s")]
 
@@ -244,6 +245,10 @@ class HealthAnswer(BaseModel):
     precision: str | None = None
     fingerprint: str | None = None
     numeric_path: str | None = None
+    shape: ModelShape | None = None  # of the model, as its config.json tells
+    parameters: int | None = None
+    torch: str | None = None
+    driver: str | None = None  # of an NVIDIA GPU
     gpu_memory: MemoryAnswer | None = None
     worker_restarts: int
     worker_pid: int | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from hidream_studio.errors import CheckpointError
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, ModelProfile, profile_by_id, profile_for_checkpoint
 from hidream_studio.job.workload import ModelShape
+from hidream_studio.model.checkpoint import open_checkpoint
 from hidream_studio.service.costs import read_shape
 from hidream_studio.service.prompts import PromptReader, open_prompt_reader
 
@@ -19,6 +22,7 @@ class CheckpointFacts:
     profile: ModelProfile
     reader: PromptReader | None
     shape: ModelShape
+    parameters: int | None = None  # that are loaded; None where the folder holds no readable checkpoint
 
 
 def read_checkpoint(source: str, profile_id: str | None) -> CheckpointFacts:
@@ -36,7 +40,16 @@ def read_checkpoint(source: str, profile_id: str | None) -> CheckpointFacts:
         profile = HIDREAM_O1_IMAGE if profile_id is None else profile_by_id(profile_id)
         return CheckpointFacts(None, profile, None, read_shape(None))
     profile = profile_for_checkpoint(folder, profile_id)
-    return CheckpointFacts(folder, profile, open_prompt_reader(folder), read_shape(folder))
+    return CheckpointFacts(folder, profile, open_prompt_reader(folder), read_shape(folder), _parameters(folder))
+
+
+def _parameters(folder: Path) -> int | None:
+    """Counted from the headers of its files."""
+    try:
+        tensors = open_checkpoint(str(folder)).tensors.values()
+    except CheckpointError:
+        return None  # the worker will say what is wrong with it
+    return sum(math.prod(tensor.shape) for tensor in tensors)
 
 
 def _local_folder(source: str) -> Path | None:

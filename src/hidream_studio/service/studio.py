@@ -333,6 +333,10 @@ class Studio:
             memory_total_mib=facts.memory_total_mib if facts else None,
             worker_restarts=state.restarts,
             worker_pid=state.pid,
+            shape=None if self._checkpoint.parameters is None else self._checkpoint.shape,
+            parameters=self._checkpoint.parameters,
+            torch=facts.torch if facts else None,
+            driver=facts.driver if facts else None,
         )
 
     def _pin(self, request: GenerationRequest, lane: Lane | None) -> PinnedJob:

@@ -8,6 +8,7 @@ from typing import Any
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import JobView
 from hidream_studio.job.request import Lane
+from hidream_studio.job.workload import ModelShape
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Health:
     memory_total_mib: float | None
     worker_restarts: int
     worker_pid: int | None
+    shape: ModelShape | None = None  # of the model; None until its checkpoint is here and can be read
+    parameters: int | None = None
+    torch: str | None = None  # the worker's version
+    driver: str | None = None  # of an NVIDIA GPU
 
 
 def job_to_dict(view: JobView) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,8 +119,13 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     gpus = ", ".join(f"{g.get('name')} (driver {g.get('driver_version')})" for g in machine.get("gpus", []))
     facts = [
         ("Server", f"{results.about.get('url', '')} ({wishes.api} API)"),
-        ("Model", _joined(server.get("model") or ", ".join(server.get("models", [])), server.get("profile"))),
-        ("Device", _joined(server.get("device"), server.get("precision"), server.get("numeric_path"))),
+        ("Model", _joined(
+            server.get("model") or ", ".join(server.get("models", [])), server.get("profile"), _shape_words(server)
+        )),
+        ("Device", _joined(
+            server.get("device"), server.get("precision"), server.get("numeric_path"),
+            *(f"{name} {server[name]}" for name in ("driver", "torch") if server.get(name)),
+        )),
         ("Fingerprint", str(server.get("fingerprint") or "")),
         (f"GPU{whose}", gpus),
         (f"CPU{whose}", _joined(machine.get("cpu"), _count(machine.get("cpu_cores", 0), "core"))),
@@ -134,6 +140,18 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     if len(wishes.prompts) == 1:
         facts.insert(0, ("Prompt", wishes.prompts[0].text))
     return [(name, value) for name, value in facts if value]
+
+
+def _shape_words(server: Mapping[str, Any]) -> str:
+    """ "36 layers of 4096, 8.2 B parameters"; what the server does not tell is left out."""
+    shape, parameters = server.get("shape"), server.get("parameters")
+    words = []
+    if isinstance(shape, Mapping) and {"layers", "hidden"} <= shape.keys():
+        words.append(f"{shape['layers']} layers of {shape['hidden']}")
+    if isinstance(parameters, int):
+        large = parameters >= 10**9
+        words.append(f"{parameters / (10**9 if large else 10**6):.1f} {'B' if large else 'M'} parameters")
+    return ", ".join(words)
 
 
 def _fixed_words(results: Results) -> str:

@@ -1,0 +1,42 @@
+"""What a device tells of itself, and what running out of memory looks like. A fake stands for NVIDIA's tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hidream_studio.engine.devices import driver_version, is_out_of_memory, memory_errors_named
+from hidream_studio.errors import OutOfMemoryError
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+
+
+def test_a_driver_is_what_nvidia_s_own_tool_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert driver_version(GPU) is None  # no such tool
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 550.54.15\necho 550.54.15\n")
+    tool.chmod(0o755)
+    assert driver_version(GPU) == "550.54.15"
+    assert driver_version(CPU) is None
+    tool.write_text("#!/bin/sh\necho it failed\nexit 9\n")
+    assert driver_version(GPU) is None
+
+
+def test_torch_s_words_for_a_cpu_without_memory_become_one_sentence_with_the_numbers():
+    with pytest.raises(OutOfMemoryError) as refusal, memory_errors_named(CPU, "drawing 2048×2048"):
+        torch.empty(2**50, dtype=torch.uint8)
+    assert refusal.value.message.startswith(
+        "drawing 2048×2048 needed another 1048576.00 GiB in this machine's memory, where "
+    )
+    assert refusal.value.message.endswith("GiB were free; a smaller size needs less")
+
+
+def test_other_errors_of_torch_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="size of tensor") as mistake, memory_errors_named(CPU, "drawing"):
+        torch.zeros(2) + torch.zeros(3)
+    assert not is_out_of_memory(mistake.value)
+    assert is_out_of_memory(RuntimeError("std::bad_alloc"))
+    assert is_out_of_memory(MemoryError())
