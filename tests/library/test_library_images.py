@@ -37,8 +37,8 @@ def test_a_stored_picture_comes_back_with_its_whole_job_and_ends_it(library: Lib
     for field in ("id", "job_id", "job", "lane", "created_at", "elapsed_s", "timings", "adjustments", "estimate_s",
                   "sheet_id", "model", "fingerprint", "numeric_path"):  # fmt: skip
         assert getattr(stored, field) == getattr(given, field)
-    assert (stored.width, stored.height, stored.seed, stored.steps) == (256, 256, 7, 50)
-    assert stored.favourite is False and stored.rejected_at is None and stored.parent_id is None
+    assert (stored.job.width, stored.job.height, stored.job.seed, stored.job.steps) == (256, 256, 7, 50)
+    assert stored.favourite is False and stored.rejected_at is None and stored.job.parent_id is None
     ended = library.job(record.id)
     assert (ended.state, ended.image_id, ended.elapsed_s, ended.queued_s) == ("finished", stored.id, 1.5, 0.25)
     assert ended.finished_at is not None and ended.timings == given.timings

@@ -9,7 +9,7 @@ from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import JobError, State, Timings
 from hidream_studio.job.job import Job
-from hidream_studio.job.request import FinishMode, Lane
+from hidream_studio.job.request import Lane
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ImageRecord:
 
     id: str
     job_id: str
-    job: Job
+    job: Job  # its `parent_id`, the picture that this one finishes, may have been deleted since
     lane: Lane
     created_at: str
     elapsed_s: float
@@ -78,43 +78,6 @@ class ImageRecord:
     rejected_at: str | None
     file: str  # relative to the data folder, with slashes
     bytes: int  # of the PNG
-
-    @property
-    def width(self) -> int:
-        return self.job.width
-
-    @property
-    def height(self) -> int:
-        return self.job.height
-
-    @property
-    def requested_width(self) -> int:
-        return self.job.requested_width
-
-    @property
-    def requested_height(self) -> int:
-        return self.job.requested_height
-
-    @property
-    def seed(self) -> int:
-        return self.job.seed
-
-    @property
-    def steps(self) -> int:
-        return self.job.steps
-
-    @property
-    def guidance_scale(self) -> float:
-        return self.job.guidance_scale
-
-    @property
-    def parent_id(self) -> str | None:
-        """The picture that this one finishes; it may have been deleted since."""
-        return self.job.parent_id
-
-    @property
-    def finish_mode(self) -> FinishMode | None:
-        return self.job.finish_mode
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,11 @@ class HealthAnswer(BaseModel):
     queue: QueueAnswer
 
 
+def page_of(name: str, items: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """A page of a list; `next`, its last id, is there where more may follow."""
+    return {name: items} | ({"next": items[-1]["id"]} if len(items) == limit else {})
+
+
 def picture_answer(view: JobView, **where: str) -> PictureAnswer:
     """The answer for a finished job; `where` is its `image` or its `url`."""
     job, timings = view.job, view.timings

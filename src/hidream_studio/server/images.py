@@ -21,6 +21,7 @@ from hidream_studio.server.answers import (
     ImagesAnswer,
     ImportAnswer,
     JobAnswer,
+    page_of,
 )
 from hidream_studio.server.errors import answers
 from hidream_studio.server.presets import estimate_values
@@ -70,8 +71,7 @@ def list_images(
     records = library.images(
         q=q, favourite=favourite, rejected=rejected, parent_id=parent_id, sheet_id=sheet_id, limit=limit, before=before
     )
-    page: dict[str, Any] = {"images": [image_to_dict(record) for record in records]}
-    return page | ({"next": records[-1].id} if len(records) == limit else {})
+    return page_of("images", [image_to_dict(record) for record in records], limit)
 
 
 @router.post(
@@ -171,19 +171,20 @@ async def estimate_finish(image_id: ImageId, body: FinishRequest, studio: Studio
 
 def image_to_dict(record: ImageRecord) -> dict[str, Any]:
     """A picture as `ImageAnswer` has it. Absent values are left out."""
+    job = record.job
     values: dict[str, Any] = {
         "id": record.id,
         "job_id": record.job_id,
         "sheet_id": record.sheet_id,
-        "parent_id": record.parent_id,
-        "finish_mode": record.finish_mode,
-        "job": record.job.to_dict(),
-        "width": record.width,
-        "height": record.height,
-        "requested": {"width": record.requested_width, "height": record.requested_height},
-        "seed": record.seed,
-        "steps": record.steps,
-        "guidance_scale": record.guidance_scale,
+        "parent_id": job.parent_id,
+        "finish_mode": job.finish_mode,
+        "job": job.to_dict(),
+        "width": job.width,
+        "height": job.height,
+        "requested": {"width": job.requested_width, "height": job.requested_height},
+        "seed": job.seed,
+        "steps": job.steps,
+        "guidance_scale": job.guidance_scale,
         "created_at": record.created_at,
         "elapsed_s": record.elapsed_s,
         "estimate_s": record.estimate_s,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.events import State
 from hidream_studio.job.request import JobRequest, Lane, SheetRequest
-from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, QueueAnswer, SheetAnswer
+from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, QueueAnswer, SheetAnswer, page_of
 from hidream_studio.server.errors import answers
 from hidream_studio.server.state import JobId, StudioOfApp
 from hidream_studio.service.views import SheetView, job_to_dict, queue_to_dict
@@ -61,8 +61,7 @@ async def list_jobs(
 ) -> dict[str, Any]:
     states = tuple(dict.fromkeys(state)) if state else None
     views = await studio.jobs(states=states, sheet_id=sheet_id, limit=limit, before=before)
-    page: dict[str, Any] = {"jobs": [job_to_dict(view) for view in views]}
-    return page | ({"next": views[-1].id} if len(views) == limit else {})
+    return page_of("jobs", [job_to_dict(view) for view in views], limit)
 
 
 @router.get(

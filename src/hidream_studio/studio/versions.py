@@ -79,7 +79,7 @@ def version_of_image(record: ImageRecord) -> Version:
         job=record.job,
         created_at=record.created_at,
         sheet_id=record.sheet_id,
-        parent_id=record.parent_id,
+        parent_id=record.job.parent_id,
         elapsed_s=record.elapsed_s,
         estimate_s=record.estimate_s,
         timings=record.timings,
