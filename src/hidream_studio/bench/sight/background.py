@@ -14,6 +14,7 @@ from hidream_studio.bench.world.scenes import PATTERNS, Background, Pattern, Sce
 
 MAX_DISTANCE = 50.0  # sRGB levels between a pixel and what is expected there
 MIN_MATCH = {"plain": 0.93, "gradient": 0.9, "checkerboard": 0.75, "stripes": 0.75}
+CERTAIN = 0.995  # of what is seen: no other pattern need be tried
 MIN_EXPLAINED = 0.85  # of what is seen, before anything can stand out from a pattern that was not asked for
 BLOB_PX = {"plain": 5, "gradient": 5, "checkerboard": 9, "stripes": 9}  # thinner things are edges that lie a bit off
 MIN_BLOB_SHARE = 0.003  # of the short side squared
@@ -49,7 +50,7 @@ def guess(view: View, free: Mask) -> tuple[Pattern, Mask] | None:
     for pattern in PATTERNS:
         near = _fitted(view, free, pattern)
         share = float(near[free].mean())
-        if pattern == "plain" and share > 0.93:
+        if share > CERTAIN:
             return pattern, near
         found.append((share, pattern, near))
     share, pattern, near = max(found, key=lambda one: one[0])
