@@ -207,6 +207,27 @@ def test_nothing_is_wider_than_the_screen(visitor, size):
         expect(page.locator(".inspect-picture")).to_be_hidden()
 
 
+def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(visitor):
+    page = visitor.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    compose(page, "many picks on a phone", count=8)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(8)
+    for index in range(8):
+        cell(page, index).locator(".cell-pick").tap()
+    tray = page.locator(".tray")
+    expect(tray.get_by_role("status")).to_have_text("8 picked")
+    for name in ("Compare", "Finish all at 384", "Finish all at 512", "Clear"):
+        expect(tray.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    assert tray.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    last = tray.locator(".tray-picks button").last
+    expect(last).not_to_be_in_viewport()
+    tray.locator(".tray-picks").evaluate("(e) => e.scrollTo(e.scrollWidth, 0)")
+    expect(last).to_be_in_viewport()
+    tray.get_by_role("button", name="Clear").tap()
+    expect(tray).to_be_hidden()
+
+
 def test_a_search_that_cannot_be_read_says_why_and_leaves_the_sheet(visitor):
     page = visitor.open()
     compose(page, "what a wrong search leaves", count=1)
@@ -228,6 +249,7 @@ def test_the_curl_line_of_a_picture_is_copied(visitor):
     compose(page, "what curl draws", count=1)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text("what curl draws")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
     cell(page, 0).click()
     page.get_by_role("button", name="Copy as curl").click()

@@ -13,7 +13,7 @@ from hidream_studio.studio.dom import Tag, icon
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.versions import Version, side_name
 
-SHOWN_PICKS = 12
+SHOWN_PICKS = 60
 _HINTS = (("Space", "pick"), ("C", "compare"), ("F", "finish"), ("V", "new seeds"), ("X", "reject"), ("?", "all keys"))
 
 
