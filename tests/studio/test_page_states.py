@@ -228,11 +228,37 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
     expect(tray).to_be_hidden()
 
 
+def test_what_was_rejected_is_taken_back_or_deleted_for_good(visitor):
+    page, other_tab = visitor.open(), visitor.open()
+    compose(page, "to be thrown away", count=2)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    group = page.locator(".group", has_text="to be thrown away")
+    there = other_tab.locator(".group", has_text="to be thrown away")
+    expect(group.locator(FINISHED)).to_have_count(2)
+    cell(page, 0).click()
+    inspector = page.get_by_role("complementary", name="Inspect")
+    expect(inspector.get_by_role("button", name="Delete for good")).to_be_hidden()
+    inspector.get_by_role("button", name="Reject").click()
+    inspector.get_by_role("button", name="Take back").click()
+    expect(page.locator(".cell.rejected")).to_have_count(0)
+    inspector.get_by_role("button", name="Reject").click()
+    inspector.get_by_role("button", name="Delete for good").click()
+    expect(page.locator(".toast").last).to_contain_text("Deleted seed")
+    expect(group.locator(".cell")).to_have_count(1)
+    expect(there.locator(".cell")).to_have_count(1)
+    kept = visitor.server.images(q="thrown") + visitor.server.images(q="thrown", rejected=True)
+    assert len(kept) == 1
+    page.reload()
+    expect(group.locator(FINISHED)).to_have_count(1)
+
+
 def test_a_search_that_cannot_be_read_says_why_and_leaves_the_sheet(visitor):
     page = visitor.open()
     compose(page, "what a wrong search leaves", count=1)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text("what a wrong search leaves")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
     shown = page.locator(".cell").count()
     search = page.get_by_role("textbox", name="Search")

@@ -109,7 +109,11 @@ class Inspector:
                 button("Save PNG", self._download, icon_name="download"),
                 button("Copy as curl", self._copy_curl, icon_name="code"),
             ]
-            self._reject = button("Reject", self._on_root(session.reject), "quiet", icon_name="close", title="X")
+            self._reject = Tag("button", None, "quiet", on_click=self._on_root(session.reject), title="X")
+            with self._reject:
+                icon("close")
+                self._reject_word = Tag("span", "Reject")
+            self._delete = button("Delete for good", self._on_root(session.delete), "quiet", icon_name="trash")
             self._cancel = button("Cancel", self._on_root(session.cancel), icon_name="close", title="Shift+X")
 
     # acting on what is selected now
@@ -177,7 +181,8 @@ class Inspector:
         for tag in self._of_pictures:
             tag.show(front.has_image)
         self._reject.show(front.has_image)
-        self._reject.set(title="X", aria_pressed="true" if front.rejected else "false")
+        self._reject_word.set_text("Take back" if front.rejected else "Reject")
+        self._delete.show(front.rejected)  # rejecting comes first, so that no picture is lost by one click
         self._cancel.show(front.state in LIVE)
 
     def _draw_picture(self, version: Version) -> None:

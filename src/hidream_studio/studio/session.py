@@ -301,6 +301,16 @@ class Session:
                 self.on_marks()
             self.on_toast(Toast(f"Rejected seed {front.job.seed}.", "Undo", lambda: self._undo_reject(front.key)))
 
+    async def delete(self, root: str) -> None:
+        """A rejected picture goes for good: file, thumbnail and row."""
+        front = self.model.front(root)
+        if front is None or not front.rejected:
+            return
+        await asyncio.to_thread(self.studio.library.delete_image, front.key)
+        self.forget(front.key)
+        self.studio.publish("image", {"id": front.key, "deleted": True})
+        self.on_toast(Toast(f"Deleted seed {front.job.seed}."))
+
     async def _undo_reject(self, key: str) -> None:
         await self._update_image(key, rejected=False)
 
