@@ -40,9 +40,10 @@ def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: 
     from training.export import export, save_frame
     from training.loop import Trainer
     from training.pool import ScenePool
-    from training.recipe import SIZES, TINY, Recipe, continued
+    from training.recipe import SIZES, TINY, Recipe, changed, continued
     from training.team import Team
     from training.tokenizer import encode
+    from training.validation import SCENES, Validation
 
     team = Team.of_environment()
     torch.manual_seed(options.seed + 100 * team.rank)
@@ -50,6 +51,7 @@ def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: 
     recipe = TINY if options.tiny else Recipe()
     if options.start is not None:
         recipe = continued(recipe)
+    recipe = changed(recipe, options.recipe)
     sizes = ((8, 8), (10, 12), (9, 8)) if options.tiny else SIZES
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     say(f"torch {torch.__version__} on {team.count} × {name}")
@@ -71,6 +73,10 @@ def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: 
     say(f"{seconds:.0f} s of training follow")
     _follow(trainer, stream, sizes, seconds, options, say)
     if team.leads:
+        for parameter, averaged in zip(model.parameters(), trainer.average.weights, strict=True):
+            parameter.data.copy_(averaged)
+        found = Validation(tokenizer, device, 16 if options.tiny else SCENES).errors(model)
+        say("errors on held-out scenes: " + ", ".join(f"{name} {error:.5f}" for name, error in found.items()))
         export(model, trainer.average.weights, options.out)
         say(f"exported to {options.out}")
     team.leave()
@@ -103,8 +109,11 @@ def _ready(kind, model, recipe, pool, unconditional, sizes, options, team, say):
     import traceback
 
     import torch
+    import torch._inductor.config as inductor
 
     start = [parameter.detach().clone() for parameter in model.parameters()]
+    # of torch 2.11: asserts that differently written products of symbolic sizes have equal hints, which they lack
+    inductor.triton.coalesce_tiling_analysis = False
     plans = [(True, True), (True, False), (False, False)] if model.device.type == "cuda" else [(options.compile, False)]
     for compiled, graphs in plans:
         for parameter, value in zip(model.parameters(), start, strict=True):
@@ -116,7 +125,7 @@ def _ready(kind, model, recipe, pool, unconditional, sizes, options, team, say):
         except Exception:  # a plainer way remains, or the last one's own error is raised
             if (compiled, graphs) == plans[-1]:
                 raise
-            say(f"compiled={compiled}, graphs={graphs} failed:\n{traceback.format_exc()[-3000:]}")
+            say(f"compiled={compiled}, graphs={graphs} failed:\n{traceback.format_exc()}")
             torch._dynamo.reset()
             continue
         say(f"ready: compiled={compiled}, graphs={graphs}")
@@ -208,6 +217,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=12, help="CPU processes that draw scenes, for each GPU")
     parser.add_argument("--report-every", type=int, default=100, help="steps between lines of the log")
     parser.add_argument("--profile", action="store_true", help="tell what a step spends its time on, first")
+    parser.add_argument(
+        "--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="other numbers than recipe.py's: hidden_size=320"
+    )
     parser.add_argument("--tiny", action="store_true", help="a toy model and toy batches: to try the code on a CPU")
     parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU as well")
     return parser.parse_args(arguments)

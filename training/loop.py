@@ -10,8 +10,7 @@ from random import Random
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hidream_studio.model.transformer import O1Transformer
 from training.optim import Average, Optimizer
@@ -19,7 +18,8 @@ from training.pool import ScenePool, SceneStream
 from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid
 from training.team import Team
-from training.trainee import DROPPED_PROMPTS, Angles, draw_sigma, parts, predict
+from training.trainee import DROPPED_PROMPTS, Angles, Compiler, Dims, draw_sigma, eager, parts, predict
+from training.unmasked import attend_unmasked
 
 Size = tuple[int, int]  # columns, rows of patches
 
@@ -56,12 +56,16 @@ class Trainer:
         self.model, self.recipe, self.pool, self.team = model, recipe, pool, team
         self.device = model.device
         self.graphs = graphs and self.device.type == "cuda"
-        self.run = parts(_compiler() if compiled else lambda function: function)
+        self.run = parts(_compiler() if compiled else eager)
         self.tables = Tables.on(self.device)
         self.angles = Angles(model, pool.ids.shape[1] + 8)
         self.optimizer = _optimizer(model)
         self.average = Average(model.parameters())
         self.loss_sum = torch.zeros((), device=self.device)
+        self.fine_share = torch.zeros((), device=self.device)
+        if self.device.type == "cuda":
+            for block in model.blocks:
+                block.attend = attend_unmasked  # type: ignore[assignment]
         row = torch.zeros(pool.ids.shape[1], dtype=torch.long)
         row[: len(unconditional)] = torch.tensor(unconditional)
         self._unconditional = row.to(self.device)
@@ -103,26 +107,26 @@ class Trainer:
 
     def _forward_backward(self, size: Size) -> None:
         cols, rows = size
-        count = pictures(size, self.recipe.micro_tokens)
-        # attention kernels want the number of keys (text, tms, patches) to be a multiple of 8
-        values, ids, mask = self._draw(count, padding=-(self.pool.ids.shape[1] + 1 + rows * cols) % 8)
+        draws = self.recipe.draws
+        scenes = pictures(size, self.recipe.micro_tokens) // draws
+        values, ids, mask = self._draw(scenes)
         with torch.no_grad():
             clean = self._render(values, rows, cols)
-            sigma = draw_sigma(count, rows * cols, self.device)
-            noisy = self.run.noise(clean, torch.randn_like(clean), sigma)
+            sigma = draw_sigma(scenes, draws, rows * cols, self.device)
+            noisy = self.run.noise(clean, sigma).flatten(0, 1)
         with self._autocast():
-            predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, 1 - sigma, rows, cols)
+            t = 1 - sigma.flatten()
+            predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws)
         tiles = (rows, cols, 3, 32, 32)
-        found = self.run.loss(predicted.view(count, *tiles), clean.view(count, *tiles), sigma)
+        found = self.run.loss(predicted.view(scenes, draws, *tiles), clean.view(scenes, *tiles), sigma, self.fine_share)
         found.backward()
         self.loss_sum += found.detach()
 
-    def _draw(self, count: int, padding: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scene values (B, V), token ids (B, T), and which of those are a prompt's own (B, T)."""
+    def _draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scene values (S, V), token ids (S, T), and which of those are a prompt's own (S, T)."""
         index = torch.randint(self.pool.capacity, (count,), device=self.device)
         dropped = torch.rand(count, device=self.device) < DROPPED_PROMPTS
         ids = torch.where(dropped[:, None], self._unconditional, self.pool.ids[index].long())
-        ids = F.pad(ids, (0, padding))
         lengths = torch.where(dropped, self._unconditional_length, self.pool.lengths[index].long())
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
         return self.pool.values[index], ids, mask
@@ -162,6 +166,7 @@ class Trainer:
         while share < 1 and (max_steps is None or step < max_steps):
             step += 1
             rate = recipe.rate(share)
+            self.fine_share.fill_(recipe.fine_share(share))
             self.optimizer.set_step(step, recipe.muon_rate * rate, recipe.slow_rate * rate, recipe.fast_rate * rate)
             for _ in range(recipe.forwards(share)):
                 size = draw_size(random, sizes)
@@ -209,7 +214,7 @@ def _optimizer(model: O1Transformer) -> Optimizer:
     return Optimizer(matrices, slow, fast)
 
 
-def _compiler() -> Callable[[Any], Any]:
+def _compiler() -> Compiler:
     import torch._dynamo
     import torch.fx.experimental._config as symbolic
 
@@ -217,17 +222,15 @@ def _compiler() -> Callable[[Any], Any]:
     torch._dynamo.config.recompile_limit = 64
     torch._dynamo.config.accumulated_recompile_limit = 512
 
-    def compiler(function: Any) -> Any:
+    def compiler(function: Any, dims: tuple[Dims, ...]) -> Any:
         compiled = torch.compile(function)
 
         def call(*arguments: Any) -> Any:
-            # dynamic=True would make the weights' sizes symbolic too; so batch, sequence and text length are marked
-            for argument in arguments:
-                for tensor in argument if isinstance(argument, list) else (argument,):
-                    if isinstance(tensor, Tensor) and not isinstance(tensor, nn.Parameter):
-                        for dim in range(min(tensor.ndim, 3 if tensor.ndim == 6 else 2)):
-                            if tensor.shape[dim] > 1:
-                                torch._dynamo.maybe_mark_dynamic(tensor, dim)
+            # dynamic=True would make the weights' sizes symbolic too; so what differs is marked
+            for argument, differing in zip(arguments, dims, strict=False):
+                for tensor in argument if isinstance(argument, (list, tuple)) else (argument,):
+                    for dim in differing:
+                        torch._dynamo.maybe_mark_dynamic(tensor, dim)
             return compiled(*arguments)
 
         return call

@@ -72,16 +72,21 @@ class SceneStream:
         for process in self._processes:
             process.start()
 
-    def take(self, timeout_s: float = 120.0) -> Shard:
+    def take(self) -> Shard:
         """The next shard, waiting for it.
 
         Raises
         ------
-        queue.Empty
-            when none came in time: the workers have died.
+        RuntimeError
+            when all workers have died.
         """
-        shard: Shard = self._shards.get(timeout=timeout_s)
-        return shard
+        while True:
+            try:
+                shard: Shard = self._shards.get(timeout=2.0)
+                return shard
+            except queue.Empty:
+                if not any(process.is_alive() for process in self._processes):
+                    raise RuntimeError("all processes that draw scenes have died") from None
 
     def take_ready(self) -> Shard | None:
         """The next shard, if one is there."""

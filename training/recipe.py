@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from random import Random
 
 from hidream_studio.model.config import ModelConfig
@@ -11,26 +11,29 @@ from hidream_studio.model.config import ModelConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    hidden_size: int = 384
+    hidden_size: int = 256
     layers: int = 8
-    mlp_size: int = 1152
-    micro_tokens: int = 20_480  # image tokens of one forward and backward
+    heads: int = 4
+    mlp_size: int = 768
+    micro_tokens: int = 32_768  # image tokens of one forward and backward
+    draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
     slow_rate: float = 3e-4  # patch embedder, final layer, timestep embedder
     fast_rate: float = 3e-3  # embeddings, norms, biases
     warm_up: float = 0.02  # shares of the time
     decay_from: float = 0.45
+    fine_from: tuple[float, float] = (0.35, 0.6)  # from where plain error counts, and from where in full
     average_from: float = 0.05
     average_keep: float = 0.999  # a step
     growth: tuple[tuple[float, int], ...] = (
         (0.0, 1),
-        (0.2, 2),
+        (0.5, 2),
     )  # from this share of the time: forwards a step
     pool_scenes: int = 131_072
 
     def config(self, vocabulary: int) -> ModelConfig:
         return ModelConfig(
-            hidden_size=self.hidden_size, layers=self.layers, heads=self.hidden_size // 64, kv_heads=2, head_dim=64,
+            hidden_size=self.hidden_size, layers=self.layers, heads=self.heads, kv_heads=2, head_dim=64,
             mlp_size=self.mlp_size, vocab_size=vocabulary, rope_theta=5e6, mrope_section=(12, 10, 10), rms_eps=1e-6,
             bottleneck=self.hidden_size // 4,
         )  # fmt: skip
@@ -42,6 +45,11 @@ class Recipe:
         if progress < self.decay_from:
             return 1.0
         return max((1 - progress) / (1 - self.decay_from), 0.0)
+
+    def fine_share(self, progress: float) -> float:
+        """How much plain error counts: layout first, then clean edges."""
+        start, full = self.fine_from
+        return min(max((progress - start) / (full - start), 0.0), 1.0)
 
     def forwards(self, progress: float) -> int:
         return max(count for start, count in self.growth if max(progress, 0.0) >= start)
@@ -58,7 +66,33 @@ def continued(recipe: Recipe) -> Recipe:
     )  # fmt: skip
 
 
-TINY = Recipe(hidden_size=128, layers=2, mlp_size=256, micro_tokens=512, pool_scenes=2048)  # for tests on a CPU
+def changed(recipe: Recipe, wishes: list[str]) -> Recipe:
+    """`recipe` with other numbers, each said as `name=value`.
+
+    Raises
+    ------
+    ValueError
+        naming the wish that is no whole or decimal number of the recipe.
+    """
+    for wish in wishes:
+        name, _, text = wish.partition("=")
+        kind = type(getattr(recipe, name, None))
+        if kind not in (int, float):
+            raise ValueError(f"{wish!r}: not a number of the recipe; there are {', '.join(_numbers(recipe))}")
+        try:
+            recipe = replace(recipe, **{name: kind(text)})
+        except ValueError as error:
+            raise ValueError(f"{wish!r}: {name} takes a number like {getattr(recipe, name)}") from error
+    return recipe
+
+
+def _numbers(recipe: Recipe) -> list[str]:
+    return [field.name for field in fields(recipe) if isinstance(getattr(recipe, field.name), int | float)]
+
+
+TINY = Recipe(
+    hidden_size=128, layers=2, heads=2, mlp_size=256, micro_tokens=512, pool_scenes=2048
+)  # for tests on a CPU
 
 # (columns, rows) of patches; the profile's fixed sizes and what lies between a draft and them
 NATIVE = ((16, 16), (18, 14), (14, 18), (20, 11), (11, 20), (19, 13), (13, 19), (24, 10), (10, 24))
@@ -86,5 +120,5 @@ def draw_size(random: Random, sizes: tuple[tuple[int, int], ...] = SIZES) -> tup
 
 
 def pictures(size: tuple[int, int], micro_tokens: int) -> int:
-    """How many pictures of that size make one forward: about `micro_tokens`, a multiple of 8."""
+    """How many pictures of that size make one forward: about `micro_tokens`, a multiple of 8 (and so of the draws)."""
     return max(8, math.floor(micro_tokens / (size[0] * size[1]) / 8 + 0.5) * 8)

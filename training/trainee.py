@@ -1,8 +1,8 @@
 """The project's model as training runs it: compiled block by block, loss and start of weights. Knows no data, no steps.
 
 `predict` is `O1Transformer.encode_text` and `forward` written out once more over the model's own blocks, because
-those must be compiled one by one, in bf16 with float32 masters and a float32 residual stream; a test sees that both
-agree.
+those must be compiled one by one, in bf16 with float32 masters, and because several noisy versions of a scene share
+one reading of its caption; a test sees that both agree.
 """
 
 from __future__ import annotations
@@ -20,22 +20,33 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
+from training.unmasked import UnmaskedKeys
 
 NOISE_SCALE = 8.0  # upstream models/pipeline.py
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.3  # from here down the picture is nearly decided, and single pixels count
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.12
+CLEAN_SHARE, UNIFORM_SHARE = 0.06, 0.1  # of the noise levels
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
 
-Compiler = Callable[[Any], Any]  # takes a function, gives a faster one
+Dims = tuple[int, ...]  # of a tensor, those that differ from batch to batch
+Compiler = Callable[[Any, tuple[Dims, ...]], Any]  # takes a function and the dims of its arguments, gives a faster one
+
+
+def eager(function: Any, _dims: tuple[Dims, ...]) -> Any:
+    """The `Compiler` that leaves everything as it is."""
+    return function
 
 
 @dataclass(frozen=True)
 class Parts:
     """The functions that a training step is made of, compiled or not."""
 
+    embed: Callable[..., Tensor]
+    tokens: Callable[..., Tensor]
     block: Callable[..., Tensor]
     text: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    head: Callable[..., Tensor]
     noise: Callable[..., Tensor]
     loss: Callable[..., Tensor]
     coverages: Callable[..., list[Tensor]]
@@ -46,16 +57,45 @@ def parts(compiler: Compiler) -> Parts:
     from training.render import coverages, mix
 
     return Parts(
-        compiler(_block), compiler(_text), compiler(add_noise), compiler(loss), compiler(coverages), compiler(mix)
+        embed=compiler(_embed, ((), (0,))),
+        tokens=compiler(_tokens, ((), (0, 1), (0,))),
+        block=compiler(_block, ((), (0, 1), (0, 1), (0, 1), (0,), (0,), (0,))),
+        text=compiler(_text, ((), (0,), (), ())),
+        head=compiler(_head, ((), (0, 1))),
+        noise=compiler(noisy, ((0, 1), (0,))),
+        loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,))),
+        coverages=compiler(coverages, ((0,), (1,), (1,))),
+        mix=compiler(mix, ((0,), (0, 1))),
     )
 
 
-def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def _embed(model: O1Transformer, ids: Tensor) -> Tensor:
+    # as a product: its backward needs no sorting of ids
+    chosen = ids[..., None] == torch.arange(model.config.vocab_size, device=ids.device)
+    embedded: Tensor = chosen.to(_working(ids.device)) @ model.embed.weight
+    return embedded
+
+
+def _tokens(model: O1Transformer, patches: Tensor, t: Tensor) -> Tensor:
+    tokens = model.patch_in2(model.patch_in1(patches))
+    return torch.cat((model.timestep(t)[:, None].to(tokens.dtype), tokens), dim=1)
+
+
+def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Any) -> Tensor:
     return block(x, cos, sin, [(keys, values)], mask)
 
 
 def _text(block: Any, x: Tensor, cos: Tensor, sin: Tensor, last: bool) -> tuple[Tensor, Tensor, Tensor]:
     return block.text(x, cos, sin, last=last)
+
+
+def _head(model: O1Transformer, x: Tensor) -> Tensor:
+    predicted: Tensor = model.patch_out(model.norm(x[:, 1:]))
+    return predicted
+
+
+def _working(device: torch.device) -> torch.dtype:
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 class Angles:
@@ -86,77 +126,92 @@ def predict(
     model: O1Transformer,
     run: Parts,
     angles: Angles,
-    ids: Tensor,  # (B, T) int64, padded at the end
-    mask: Tensor,  # (B, T) bool, True at a prompt's own tokens
-    patches: Tensor,  # (B, N, 3072), noisy
-    t: Tensor,  # (B,) 1 - sigma
+    ids: Tensor,  # (S, T) int64, padded at the end
+    mask: Tensor,  # (S, T) bool, True at a prompt's own tokens
+    patches: Tensor,  # (S * draws, N, 3072), noisy; the draws of a scene lie together
+    t: Tensor,  # (S * draws,) 1 - sigma
     rows: int,
     cols: int,
-) -> Tensor:  # (B, N, 3072)
+    draws: int = 1,
+) -> Tensor:  # (S * draws, N, 3072)
     """The clean patches, as `model` sees them."""
-    # as a product: its backward needs no sorting of ids
-    chosen = ids[..., None] == torch.arange(model.config.vocab_size, device=ids.device)
-    text = (chosen.to(patches.dtype) @ model.embed.weight).float()
+    text = run.embed(model, ids)
     cos, sin = (table[:, : ids.shape[1]] for table in angles.text)
-    image_cos, image_sin = angles.of_step(mask.sum(dim=-1), rows, cols)
-    tokens = model.patch_in2(model.patch_in1(patches))
-    x = torch.cat((model.timestep(t)[:, None].float(), tokens.float()), dim=1)
-    key_mask = F.pad(mask, (0, x.shape[1]), value=True)
+    lengths = mask.sum(dim=-1).repeat_interleave(draws)
+    image_cos, image_sin = angles.of_step(lengths, rows, cols)
+    x = run.tokens(model, patches, t)
+    keys_seen: Any
+    if x.device.type == "cuda":
+        keys_seen = UnmaskedKeys.of(lengths, ids.shape[1], x.shape[1])
+    else:
+        keys_seen = F.pad(mask.repeat_interleave(draws, dim=0), (0, x.shape[1]), value=True)
     with _kernels(x.device):
         for block in model.blocks:
             # the last layer's keys and values alone are little: not worth a compilation of their own
             last = block is model.blocks[-1]
             text, keys, values = (_text if last else run.text)(block, text, cos, sin, last)
-            x = run.block(block, x, image_cos, image_sin, keys, values, key_mask)
-    return model.patch_out(model.norm(x[:, 1:]))
+            keys, values = (of_text.to(x.dtype).repeat_interleave(draws, dim=0) for of_text in (keys, values))
+            x = run.block(block, x, image_cos, image_sin, keys, values, keys_seen)
+    return run.head(model, x)
 
 
 def _kernels(device: torch.device) -> Any:
-    # cuDNN would plan anew for each of the many shapes, and takes no mask
+    # cuDNN would plan anew for each of the many shapes
     if device.type != "cuda":
         return nullcontext()
     order = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     return sdpa_kernel(order, set_priority=True)
 
 
+def noisy(
+    clean: Tensor,  # (S, N, 3072)
+    sigma: Tensor,  # (S, draws)
+) -> Tensor:  # (S, draws, N, 3072)
+    """Every scene at all its noise levels."""
+    noise = torch.randn(*sigma.shape, *clean.shape[1:], device=clean.device)
+    return add_noise(clean[:, None], noise, sigma[..., None, None]).to(_working(clean.device))
+
+
 def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """z = (1 - sigma) x0 + sigma · 8 · noise; all (B, N, 3072), sigma (B,)."""
-    share = sigma[:, None, None]
-    return (1 - share) * clean + share * NOISE_SCALE * noise
+    """z = (1 - sigma) x0 + sigma · 8 · noise; shapes that broadcast."""
+    return (1 - sigma) * clean + sigma * NOISE_SCALE * noise
 
 
-def draw_sigma(count: int, image_tokens: int, device: torch.device) -> Tensor:
-    """Noise levels, (count,): mostly logistic-normal, later for larger pictures; some uniform; some nearly clean.
+def draw_sigma(scenes: int, draws: int, image_tokens: int, device: torch.device) -> Tensor:
+    """Noise levels, (scenes, draws): mostly logistic-normal, later for larger pictures; some uniform, some clean.
 
-    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there.
+    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there. The draws of
+    one scene are spread over all levels (stratified), so that no scene is seen at like levels alone.
     """
-    chance = torch.rand(count, device=device)
-    level = torch.rand(count, device=device)
+    chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
+    rank = (torch.arange(draws, device=device) + torch.rand(scenes, draws, device=device)) / draws
     centre = 0.8 + 0.5 * math.log(image_tokens / 64)
-    spread = torch.sigmoid(centre + 1.5 * torch.randn(count, device=device))
+    spread = torch.sigmoid(centre + 1.5 * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
     clean = 0.02 + 0.3 * level
-    return torch.where(chance < 0.09, clean, torch.where(chance < 0.19, level, spread)).clamp(0.001, 0.999)
+    sigma = torch.where(chance < CLEAN_SHARE, clean, torch.where(chance < CLEAN_SHARE + UNIFORM_SHARE, level, spread))
+    return sigma.clamp(0.001, 0.999)
 
 
 def loss(
-    predicted: Tensor,  # (B, rows, cols, 3, 32, 32)
-    clean: Tensor,  # (B, rows, cols, 3, 32, 32)
-    sigma: Tensor,  # (B,)
+    predicted: Tensor,  # (S, draws, rows, cols, 3, 32, 32)
+    clean: Tensor,  # (S, rows, cols, 3, 32, 32)
+    sigma: Tensor,  # (S, draws)
+    fine_share: Tensor,  # () how much of the plain error counts, 0 to 1
 ) -> Tensor:
     """Squared error by noise level; where the picture is nearly decided also plain error, of pixels and across seams.
 
     The plain (L1) error has the same pull on a level that is off by one as on one that is off by a hundred, so flat
     colours become exactly flat; its differences across the borders of patches are what an eye sees as a grid.
     """
-    error = predicted.float() - clean
+    error = predicted.float() - clean[:, None]
     scale = 1 / sigma.clamp(min=SIGMA_FLOOR)
-    square = (error.square().mean(dim=(1, 2, 3, 4, 5)) * scale * scale).mean()
-    plain = error.abs().mean(dim=(1, 2, 3, 4, 5))
-    across = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(1, 2, 3, 4))
-    down = (error[:, 1:, :, :, 0] - error[:, :-1, :, :, -1]).abs().mean(dim=(1, 2, 3, 4))
+    square = (error.square().mean(dim=(2, 3, 4, 5, 6)) * scale * scale).mean()
+    plain = error.abs().mean(dim=(2, 3, 4, 5, 6))
+    across = (error[:, :, :, 1:, :, :, 0] - error[:, :, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
+    down = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     decided = ((CLEAN_SIGMA - sigma) / (CLEAN_SIGMA / 2)).clamp(0, 1)
     fine = (decided * scale * (CLEAN_WEIGHT * plain + SEAM_WEIGHT * (across + down))).mean()
-    return square + fine
+    return square + fine_share * fine
 
 
 @torch.no_grad()
@@ -183,5 +238,7 @@ def start_weights(model: O1Transformer, patches: Tensor, seed: int) -> None:
     model.patch_in2.weight.zero_()
     model.patch_in2.weight[:bottleneck].copy_(torch.eye(bottleneck))
     model.patch_in2.weight[bottleneck:].normal_(0, 0.5 * bottleneck**-0.5, generator=generator)
+    # queries and keys that are the same at all patches: without them rotation has nothing to tell places by
+    model.patch_in2.bias.normal_(0, 1.0, generator=generator)
     model.patch_out.weight.copy_(axes[:, :hidden] * power[:hidden].sqrt() * 0.5)
     model.patch_out.bias.copy_(mean)

@@ -35,6 +35,6 @@ def test_new_scenes_take_the_place_of_the_oldest():
 def test_the_stream_of_processes_delivers_and_ends():
     stream = SceneStream(build_tokenizer(), seed=3, processes=1)
     try:
-        assert len(stream.take(timeout_s=60).values) > 0
+        assert len(stream.take().values) > 0
     finally:
         stream.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from training.recipe import TINY
-from training.trainee import Angles, add_noise, loss, parts, predict, start_weights
+from training.trainee import Angles, add_noise, draw_sigma, eager, loss, parts, predict, start_weights
+from training.unmasked import UnmaskedKeys
 
 from hidream_studio.model.transformer import O1Transformer
+
+ALL = torch.ones(())  # of the plain error counts
 
 
 def tiny_model() -> O1Transformer:
@@ -18,7 +21,7 @@ def tiny_model() -> O1Transformer:
 
 
 def test_training_predicts_what_the_model_predicts_with_padded_texts():
-    model, run = tiny_model(), parts(lambda function: function)
+    model, run = tiny_model(), parts(eager)
     ids, lengths = torch.randint(960, (3, 12)), torch.tensor([12, 5, 9])
     mask = torch.arange(12) < lengths[:, None]
     patches, t = torch.randn(3, 4 * 3, 3072), torch.tensor([0.1, 0.5, 0.9])
@@ -30,26 +33,50 @@ def test_training_predicts_what_the_model_predicts_with_padded_texts():
     assert torch.allclose(ours[1:2], alone, atol=1e-5)
 
 
+def test_noisy_versions_of_a_scene_share_its_caption():
+    model, run = tiny_model(), parts(eager)
+    ids, mask = torch.randint(960, (2, 7)), torch.arange(7) < torch.tensor([[7], [4]])
+    patches, t = torch.randn(6, 4, 3072), torch.rand(6)
+    with torch.no_grad():
+        angles = Angles(model, 16)
+        shared = predict(model, run, angles, ids, mask, patches, t, 2, 2, draws=3)
+        each = predict(model, run, angles, ids.repeat_interleave(3, 0), mask.repeat_interleave(3, 0), patches, t, 2, 2)
+    assert torch.allclose(shared, each, atol=1e-5)
+
+
+def test_the_noise_levels_of_a_scene_lie_apart():
+    sigma = draw_sigma(400, 4, 256, torch.device("cpu"))
+    assert sigma.min() > 0 and sigma.max() < 1
+    assert (sigma.diff(dim=1) > 0).float().mean() > 0.75  # but for the uniform and the nearly clean ones
+
+
+def test_keys_are_named_without_the_padding_of_texts():
+    keys = UnmaskedKeys.of(torch.tensor([3, 1]), text=4, own=5)
+    assert keys.query_starts.tolist() == [0, 5, 5, 10, 10]
+    assert keys.key_starts.tolist() == [0, 8, 9, 15, 18]
+
+
 def test_every_weight_gets_a_gradient():
-    model, run = tiny_model(), parts(lambda function: function)
+    model, run = tiny_model(), parts(eager)
     mask = torch.ones(2, 6, dtype=torch.bool)
     predicted = predict(
         model, run, Angles(model, 8), torch.randint(960, (2, 6)), mask, torch.randn(2, 6, 3072), torch.rand(2), 2, 3
     )
-    loss(predicted.view(2, 2, 3, 3, 32, 32), torch.zeros(2, 2, 3, 3, 32, 32), torch.tensor([0.1, 0.9])).backward()
+    sigma = torch.tensor([[0.1, 0.9]])
+    loss(predicted.view(1, 2, 2, 3, 3, 32, 32), torch.zeros(1, 2, 3, 3, 32, 32), sigma, ALL).backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 def test_a_seam_costs_more_than_the_same_error_inside_a_patch():
-    clean, sigma = torch.zeros(1, 2, 2, 3, 32, 32), torch.tensor([0.05])
-    at_border, inside = clean.clone(), clean.clone()
-    at_border[:, :, 0, :, :, -1], inside[:, :, 0, :, :, 16] = 0.1, 0.1
-    assert loss(at_border, clean, sigma) > loss(inside, clean, sigma)
+    clean, sigma = torch.zeros(1, 2, 2, 3, 32, 32), torch.tensor([[0.05]])
+    at_border, inside = torch.zeros(1, 1, 2, 2, 3, 32, 32), torch.zeros(1, 1, 2, 2, 3, 32, 32)
+    at_border[..., 0, :, :, -1], inside[..., 0, :, :, 16] = 0.1, 0.1
+    assert loss(at_border, clean, sigma, ALL) > loss(inside, clean, sigma, ALL)
 
 
 def test_noise_is_mixed_in_as_the_sampler_expects():
     clean, noise = torch.ones(1, 2, 3072), torch.full((1, 2, 3072), 0.5)
-    assert torch.allclose(add_noise(clean, noise, torch.tensor([0.25])), torch.tensor(0.75 + 0.25 * 8 * 0.5))
+    assert torch.allclose(add_noise(clean, noise, torch.tensor(0.25)), torch.tensor(0.75 + 0.25 * 8 * 0.5))
 
 
 def test_fresh_weights_already_rebuild_what_is_nearly_clean():
