@@ -26,7 +26,7 @@ IOU_SLACK = 0.01  # so much better may another shape fit: templates are moved in
 MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.1
 PLACE_TOLERANCE = 0.145
 SIZE_LIMITS = {"small": (0.0, 0.142), "medium": (0.1275, 0.224), "large": (0.195, 1.0)}  # radii
-SMALL_MEDIUM_OF_THREE = 0.117  # where three things share a picture, medium ones are smaller
+SIZE_LIMITS_OF_THREE = {"small": (0.0, 0.125), "medium": (0.1165, 0.224), "large": (0.195, 1.0)}  # all are smaller
 MIN_RELATION, MAX_SLANT = 0.08, 0.8  # of two things: how far apart along their relation, and how much across it
 RIM_PX = 4.0  # on the grid: around a thing nothing is said of the background
 
@@ -98,9 +98,8 @@ def _thing(view: View, asked: AskedThing, count: int, free: Mask, wrong: list[st
 def _as_asked(fits: list[Fit], shape: str, short: int) -> Fit | None:
     """The asked shape's fit, where no other shape fits better."""
     fit = next(one for one in fits if one.shape == shape)
-    return (
-        fit if fit.radius >= MIN_RADIUS * short and fit.iou >= MIN_IOU and fit.iou >= fits[0].iou - IOU_SLACK else None
-    )
+    good = fit.iou >= max(MIN_IOU, fits[0].iou - IOU_SLACK) and fit.radius >= MIN_RADIUS * short
+    return fit if good else None
 
 
 def _sureness(fit: Fit | None) -> float:
@@ -109,10 +108,7 @@ def _sureness(fit: Fit | None) -> float:
 
 def size_limits(size: str, count: int) -> tuple[float, float]:
     """The least and the greatest radius that a thing of that size may have, of the short side, among `count` things."""
-    low, high = SIZE_LIMITS[size]
-    if count > 2:
-        low, high = (low, SMALL_MEDIUM_OF_THREE) if size == "small" else (SMALL_MEDIUM_OF_THREE, high)
-    return low, high
+    return (SIZE_LIMITS_OF_THREE if count > 2 else SIZE_LIMITS)[size]
 
 
 def _at(x: float, y: float, place: str) -> bool:

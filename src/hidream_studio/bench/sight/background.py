@@ -17,7 +17,7 @@ MIN_MATCH = {"plain": 0.93, "gradient": 0.9, "checkerboard": 0.75, "stripes": 0.
 CERTAIN = 0.995  # of what is seen: no other pattern need be tried
 MIN_EXPLAINED = 0.85  # of what is seen, before anything can stand out from a pattern that was not asked for
 BLOB_PX = {"plain": 5, "gradient": 5, "checkerboard": 9, "stripes": 9}  # thinner things are edges that lie a bit off
-MIN_BLOB_SHARE = 0.003  # of the short side squared
+MIN_BLOB_SHARE = 0.004  # of the short side squared
 
 
 def expected(view: View, background: Background) -> Floats:

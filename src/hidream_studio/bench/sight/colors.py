@@ -115,7 +115,7 @@ def ink_share(pixels: Floats, color: str, ink: str) -> tuple[Floats, Floats]:
     return share, length(offset - share[..., None] * axis)
 
 
-def own_pixels(view: View, color: str, *, textured: bool) -> Mask:
+def own_pixels(view: View, color: str, *, textured: bool = False) -> Mask:
     """The pixels in a thing's own colour; where stripes or dots fade into it, those that are more own than other."""
     mask = of_color(view, color)
     if not textured:
@@ -123,6 +123,13 @@ def own_pixels(view: View, color: str, *, textured: bool) -> Mask:
     share, off = ink_share(view.grid, color, ink_for(color))
     faded: Mask = (share > 0) & (share < min(0.45, MAX_FADE_DISTANCE / distance(color, ink_for(color)))) & (off < 30)
     return mask | faded
+
+
+def own_or_ink_pixels(view: View, color: str) -> Mask:
+    """The pixels in a thing's own colour or in that of its stripes or dots, and all mixtures of the two."""
+    share, off = ink_share(view.grid, color, ink_for(color))
+    mixed: Mask = (share > -0.15) & (share < 1.15) & (off < 30)
+    return mixed | of_color(view, color)
 
 
 def dilated(mask: Mask, reach: int) -> Mask:

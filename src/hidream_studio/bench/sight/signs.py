@@ -83,7 +83,7 @@ def _board_boxes(view: View, board: str) -> list[tuple[float, tuple[slice, slice
 
 CELL_WIDTH, CELL_HEIGHT = 5.2, LETTER_HEIGHT + 0.8  # what is compared of a letter, in units
 READ_SAMPLES = 4  # a unit
-MIN_LETTER = 0.55  # correlation under which a letter cannot be read
+MIN_LETTER = 0.7  # correlation under which a letter cannot be read; warped or blurred ones keep 0.85
 LETTER_SLACK = 0.025  # the two letters most alike, G and 6, correlate by 0.91: a perfect one leads by 0.09
 MAX_OFF_INK = 50.0  # sRGB levels: so far may the letters be from every mixture of board and ink
 SLACK = 3  # how far a letter may be off, in samples

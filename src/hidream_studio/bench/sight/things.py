@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from hidream_studio.bench.sight.colors import Floats, Mask, View, groups, own_pixels, without_lines
+from hidream_studio.bench.sight.colors import Floats, Mask, View, groups, own_or_ink_pixels, own_pixels, without_lines
 from hidream_studio.bench.world.render import DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD, STRIPE_SHARE, shape_table_distance
 from hidream_studio.bench.world.shapes import SHAPES
 
@@ -23,6 +23,7 @@ TABLE_SIDE, TABLE_REACH = 481, 1.2  # of the finer tables of the shapes
 THING_REACH, TEXTURED_REACH = 0.012, 0.09  # of the short side: pieces of one thing lie closer together than this
 LINE_PX = (3, 7)  # lines so thin are no things; the second where the first was not enough
 GOOD_IOU = 0.85  # as good as a thing that stands free; below, a second look may be better
+MIN_OWN_SHARE = 0.3  # of a striped or dotted thing; half of stripes is its own colour, three quarters of dots
 MAX_GROUPS = 6  # of one colour, the largest, that are looked at
 
 
@@ -188,12 +189,26 @@ def _closer(template: _Template, move: Move, iou: float, seen: Floats) -> tuple[
 
 def find(view: View, color: str, *, textured: bool) -> list[list[Fit]]:
     """Each group of that colour with every shape laid over it, the best first."""
-    mask = own_pixels(view, color, textured=textured)
-    reach = round((TEXTURED_REACH if textured else THING_REACH) * view.short)
+    if not textured:
+        return _search(own_pixels(view, color), view, LINE_PX, THING_REACH)
+    # where stripes and dots differ from what is behind, they and the thing's own colour are one solid shape
+    own = own_pixels(view, color, textured=True)
+    found = _search(own_or_ink_pixels(view, color), view, LINE_PX[:1], THING_REACH, own=own)
+    if any(fits[0].iou >= GOOD_IOU for fits in found):
+        return found
+    return found + _search(own, view, LINE_PX[:1], TEXTURED_REACH, textured=True)
+
+
+def _search(
+    mask: Mask, view: View, lines: tuple[int, ...], reach: float, *, textured: bool = False, own: Mask | None = None
+) -> list[list[Fit]]:  # fmt: skip
+    """The fits of every group that may be a thing: not the whole picture, nor, given `own`, stripes or dots alone."""
     found: list[list[Fit]] = []
-    for line in LINE_PX[:1] if textured else LINE_PX:
-        kept = without_lines(mask, line)
-        found += [fits(box, piece, textured=textured) for box, piece in groups(kept, reach)[:MAX_GROUPS]]
+    for line in lines:
+        pieces = groups(without_lines(mask, line), round(reach * view.short))[:MAX_GROUPS]
+        for box, piece in pieces:
+            if piece.shape != mask.shape and (own is None or own[box][piece].mean() > MIN_OWN_SHARE):
+                found.append(fits(box, piece, textured=textured))
         if any(one[0].iou >= GOOD_IOU for one in found):
             break
     return found
