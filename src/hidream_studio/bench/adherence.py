@@ -25,8 +25,8 @@ MIN_IOU = 0.6  # of the asked shape, which must also fit as well as any other
 IOU_SLACK = 0.01  # so much better may another shape fit: templates are moved in steps
 MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.1
 PLACE_TOLERANCE = 0.145
-SIZE_LIMITS = {"small": (0.0, 0.142), "medium": (0.1275, 0.224), "large": (0.195, 1.0)}  # radii
-SIZE_LIMITS_OF_THREE = {"small": (0.0, 0.125), "medium": (0.1165, 0.224), "large": (0.195, 1.0)}  # all are smaller
+SIZE_LIMITS = {"small": (0.0, 0.142), "medium": (0.1285, 0.224), "large": (0.1985, 1.0)}  # radii
+SIZE_LIMITS_OF_THREE = {"small": (0.0, 0.132), "medium": (0.1185, 0.224), "large": (0.1985, 1.0)}  # medium is smaller
 MIN_RELATION, MAX_SLANT = 0.08, 0.8  # of two things: how far apart along their relation, and how much across it
 RIM_PX = 4.0  # on the grid: around a thing nothing is said of the background
 

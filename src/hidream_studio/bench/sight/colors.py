@@ -21,6 +21,7 @@ MAX_COLOR_DISTANCE = 46.0  # sRGB levels; a pixel farther from every named colou
 COLOR_SLACK = 12.0  # sRGB levels; so much nearer may another name be before a pixel is no longer taken for the first
 MAX_FADE_DISTANCE = 60.0  # along the way from a thing's colour to that of its stripes, where both fade into each other
 GRID_SHORT_SIDE = 256  # larger pictures are looked at reduced to this
+RIM_REACH_PX = 4  # on the grid: within this of a blurred edge lies what is behind it, unmixed
 MIN_GROUP_SHARE = 0.0022  # of the short side squared; smaller specks are no things
 
 
@@ -154,6 +155,14 @@ def without_lines(mask: Mask, width: int) -> Mask:
     """A mask less its lines thinner than `width`: where two colours fade into each other, a third may lie between."""
     kept: Mask = mask & dilated(opened(mask, width), 2)
     return kept
+
+
+def with_rim(view: View, mask: Mask, color: str) -> Mask:
+    """A mask of that colour and its rim: pixels where it fades, but more of it is there than of what lies behind."""
+    far = far_from(view.grid, color)
+    behind = ndimage.maximum_filter(far, size=2 * RIM_REACH_PX + 1)
+    rim: Mask = mask | (dilated(mask, 2) & (far < behind / 2))
+    return rim
 
 
 def groups(mask: Mask, reach: int) -> list[tuple[tuple[slice, slice], Mask]]:

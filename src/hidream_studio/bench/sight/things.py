@@ -9,7 +9,16 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from hidream_studio.bench.sight.colors import Floats, Mask, View, groups, own_or_ink_pixels, own_pixels, without_lines
+from hidream_studio.bench.sight.colors import (
+    Floats,
+    Mask,
+    View,
+    groups,
+    own_or_ink_pixels,
+    own_pixels,
+    with_rim,
+    without_lines,
+)
 from hidream_studio.bench.world.render import DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD, STRIPE_SHARE, shape_table_distance
 from hidream_studio.bench.world.shapes import SHAPES
 
@@ -190,7 +199,7 @@ def _closer(template: _Template, move: Move, iou: float, seen: Floats) -> tuple[
 def find(view: View, color: str, *, textured: bool) -> list[list[Fit]]:
     """Each group of that colour with every shape laid over it, the best first."""
     if not textured:
-        return _search(own_pixels(view, color), view, LINE_PX, THING_REACH)
+        return _search(own_pixels(view, color), view, LINE_PX, THING_REACH, rim_of=color)
     # where stripes and dots differ from what is behind, they and the thing's own colour are one solid shape
     own = own_pixels(view, color, textured=True)
     found = _search(own_or_ink_pixels(view, color), view, LINE_PX[:1], THING_REACH, own=own)
@@ -200,12 +209,15 @@ def find(view: View, color: str, *, textured: bool) -> list[list[Fit]]:
 
 
 def _search(
-    mask: Mask, view: View, lines: tuple[int, ...], reach: float, *, textured: bool = False, own: Mask | None = None
+    mask: Mask, view: View, lines: tuple[int, ...], reach: float, *, textured: bool = False, own: Mask | None = None,
+    rim_of: str | None = None,
 ) -> list[list[Fit]]:  # fmt: skip
     """The fits of every group that may be a thing: not the whole picture, nor, given `own`, stripes or dots alone."""
     found: list[list[Fit]] = []
     for line in lines:
-        pieces = groups(without_lines(mask, line), round(reach * view.short))[:MAX_GROUPS]
+        kept = without_lines(mask, line)
+        kept = kept if rim_of is None else with_rim(view, kept, rim_of)
+        pieces = groups(kept, round(reach * view.short))[:MAX_GROUPS]
         for box, piece in pieces:
             if piece.shape != mask.shape and (own is None or own[box][piece].mean() > MIN_OWN_SHARE):
                 found.append(fits(box, piece, textured=textured))
