@@ -205,7 +205,7 @@ def find(view: View, color: str, *, textured: bool) -> list[list[Fit]]:
     found = _search(own_or_ink_pixels(view, color), view, LINE_PX[:1], THING_REACH, own=own)
     if any(fits[0].iou >= GOOD_IOU for fits in found):
         return found
-    return found + _search(own, view, LINE_PX[:1], TEXTURED_REACH, textured=True)
+    return found + _search(own, view, LINE_PX[:1], TEXTURED_REACH, textured=True, rim_of=color)
 
 
 def _search(
