@@ -217,6 +217,17 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
         cell(page, index).locator(".cell-pick").tap()
     tray = page.locator(".tray")
     expect(tray.get_by_role("status")).to_have_text("8 picked")
+    picture = page.locator(".inspect-picture")  # lies over the sheet here: nothing but a choice may bring it up
+    for _ in range(2):
+        cell(page, 1).tap()
+        expect(picture).to_be_visible()
+        page.get_by_role("button", name="Close").tap()
+        expect(picture).to_be_hidden()
+    cell(page, 1).locator(".cell-pick").tap()
+    expect(tray.get_by_role("status")).to_have_text("7 picked")
+    cell(page, 1).locator(".cell-pick").tap()
+    expect(tray.get_by_role("status")).to_have_text("8 picked")
+    expect(picture).to_be_hidden()
     for name in ("Compare", "Finish all at 384", "Finish all at 512", "Clear"):
         expect(tray.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
     assert tray.evaluate("(e) => e.scrollWidth <= e.clientWidth")

@@ -42,6 +42,7 @@ class Inspector:
         self._base_url = base_url
         self._lineage_drawn: tuple[Any, ...] = ()
         self._facts_drawn: tuple[Any, ...] = ()
+        self._closed_for: str | None = None  # the picture that it was put away over
         self._root = Tag("aside", classes="inspect", aria_label="Inspect")
         with self._root:
             self._empty = Tag("p", "Select a picture to see its settings, and to finish it.", "inspect-empty")
@@ -63,7 +64,14 @@ class Inspector:
         self.draw()
 
     def close(self) -> None:
+        """Where it lies over the sheet, it stays away until another picture is chosen."""
+        self._closed_for = self._session.selected
         self._root.set_class("open", False)
+
+    def _put_away(self) -> None:
+        """By its own button: a tap on the same picture brings it back."""
+        self.close()
+        self._session.select(None)
 
     # building, once
 
@@ -74,7 +82,7 @@ class Inspector:
         with Tag("div", classes="tools"):
             self._large = icon_button("expand", "Open large (Enter)", self._view)
             self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.favourite))
-            icon_button("close", "Close", self.close, "tool inspect-close")
+            icon_button("close", "Close", self._put_away, "tool inspect-close")
 
     def _build_finish(self) -> None:
         session = self._session
@@ -171,8 +179,11 @@ class Inspector:
         self._picture_box.show(front is not None)
         self._body.show(front is not None)
         if front is None:
+            self._closed_for = None
             return
-        self._root.set_class("open", True)
+        if session.selected != self._closed_for:
+            self._closed_for = None
+            self._root.set_class("open", True)
         self._draw_picture(front)
         self._prompt.set_text(front.job.prompt)
         self._draw_lineage(front, session.model.family(session.selected or front.key))

@@ -33,7 +33,7 @@ export default {
   <article class="cell" role="group" :data-key="cell.key" :tabindex="tabbable ? 0 : -1" :aria-label="front.label"
     :aria-current="selected ? 'true' : null"
     :class="['is-' + front.state, { selected, picked, stacked: cell.versions.length > 1, rejected: front.rejected, bare: !source }]"
-    @focus="act('select')" @click="act('select')" @dblclick="front.image && act('view')">
+    @focus="act('select')" @click="act('select')" @dblclick="front.image && !$event.target.closest('button') && act('view')">
     <div class="cell-picture" :style="{ aspectRatio: ratio }">
       <img v-if="source && !broken" :src="source" alt="" draggable="false" :loading="front.image ? 'lazy' : 'eager'" decoding="async" @error="broken = true">
       <div v-if="broken" class="cell-note"><span>The file of this picture is gone.</span></div>
