@@ -235,6 +235,14 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
     expect(last).not_to_be_in_viewport()
     tray.locator(".tray-picks").evaluate("(e) => e.scrollTo(e.scrollWidth, 0)")
     expect(last).to_be_in_viewport()
+    for index in range(4, 8):
+        cell(page, index).locator(".cell-pick").tap()
+    tray.get_by_role("button", name="Compare").tap()
+    labels = page.locator(".viewer-label")
+    expect(labels).to_have_count(2)
+    left, right = labels.nth(0).bounding_box(), labels.nth(1).bounding_box()
+    assert left["x"] + left["width"] <= right["x"]
+    page.locator(".viewer").get_by_role("button", name="Close").tap()
     tray.get_by_role("button", name="Clear").tap()
     expect(tray).to_be_hidden()
 
