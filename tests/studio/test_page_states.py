@@ -164,6 +164,7 @@ def test_search_and_filters_narrow_the_sheet(visitor):
     compose(page, "a needle among pictures", count=1)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text("a needle among pictures")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
     search = page.get_by_role("textbox", name="Search")
     search.fill("needle")
@@ -180,9 +181,10 @@ def test_search_and_filters_narrow_the_sheet(visitor):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_control_has_a_name_and_every_text_is_readable(visitor, scheme):
     page = visitor.open(color_scheme=scheme)
-    compose(page, "what can be read", count=1)
+    compose(page, f"what can be read in the {scheme}", count=1)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text(f"what can be read in the {scheme}")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
     cell(page, 0).click()
     page.keyboard.press("Space")
@@ -212,6 +214,7 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
     compose(page, "many picks on a phone", count=8)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text("many picks on a phone")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(8)
     for index in range(8):
         cell(page, index).locator(".cell-pick").tap()
