@@ -41,6 +41,44 @@ def test_fused_blocks_draw_what_plain_ones_draw(
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("processors", [1, 4])  # with 1, the tms token's query would begin another wave
+@pytest.mark.parametrize("text_lengths", [(30,), (12, 5), (3, 9, 1)])
+def test_attention_in_parts_is_attention(
+    checkpoint: Checkpoint,
+    model: O1Transformer,
+    monkeypatch: pytest.MonkeyPatch,
+    processors: int,
+    text_lengths: tuple[int, ...],
+) -> None:
+    from hidream_studio.model import fused as module
+
+    def attend_cudnn(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        groups = q.shape[2] // k.shape[2]
+        q, k, v = q.transpose(1, 2), *(x.repeat_interleave(groups, dim=2).transpose(1, 2) for x in (k, v))
+        score = q @ k.mT / q.shape[-1] ** 0.5
+        return score.softmax(dim=-1) @ v, score.logsumexp(dim=-1)
+
+    monkeypatch.setattr(module, "_attend_cudnn", attend_cudnn)
+    for name in ("KEY_TILE", "QUERY_TILE"):
+        monkeypatch.setattr(module, name, 12)
+    fused = load_model(checkpoint, "cpu", torch.float32)
+    fused.run_blocks = blocks = module.FusedBlocks(fused, whole_tiles=True)
+    blocks._processors = processors * len(text_lengths) * checkpoint.config.heads
+    expected = step(model, 3, 4, *text_lengths)
+    assert float((step(fused, 3, 4, *text_lengths) - expected).norm() / expected.norm()) < 1e-5
+
+
+@torch.inference_mode()
+def test_a_trial_needs_no_weights_and_leaves_none_changed(checkpoint: Checkpoint) -> None:
+    from hidream_studio.model.fused import FusedBlocks
+
+    fused = load_model(checkpoint, "cpu", torch.float32)
+    before = [parameter.clone() for parameter in fused.parameters()]
+    FusedBlocks(fused, whole_tiles=False).try_out()
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(before, fused.parameters(), strict=True))
+
+
+@torch.inference_mode()
 def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transformer) -> None:
     from hidream_studio.model.fused import FusedBlocks
 

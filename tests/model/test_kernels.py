@@ -67,34 +67,47 @@ def test_rows_leave_quantised_as_torch_would_quantise_them(kernels: ModuleType) 
         assert error(found[0].float() * found[1], x8.float() * scale) < (5e-3 if DEVICE == "cuda" else 0.06)
 
 
-def test_heads_are_normed_turned_and_put_before_the_texts(kernels: ModuleType) -> None:
-    S, T, heads, kv_heads, head_dim = 6, 3, 6, 3, 32
-    qkv, angle = noise(S, (heads + 2 * kv_heads) * head_dim), noise(S, 1, head_dim // 2, seed=2).repeat(1, 1, 2)
+@pytest.mark.parametrize("lengths", [(3,), (3, 1), (1, 4, 2)])
+def test_heads_are_normed_turned_and_put_before_the_texts(kernels: ModuleType, lengths: tuple[int, ...]) -> None:
+    S, B, heads, kv_heads, head_dim = 6, len(lengths), 6, 3, 32
+    qkv, angle = (
+        noise(B * S, (heads + 2 * kv_heads) * head_dim),
+        noise(B, S, 1, head_dim // 2, seed=2).repeat(1, 1, 1, 2),
+    )
     q_norm, k_norm = noise(head_dim, seed=3), noise(head_dim, seed=4)
-    text = noise(T, kv_heads, head_dim, seed=5), noise(T, kv_heads, head_dim, seed=6)
-    q = torch.full((S, heads, head_dim), torch.nan, device=DEVICE)
-    k, v = (torch.full((S + T, kv_heads, head_dim), torch.nan, device=DEVICE) for _ in range(2))
+    texts = [tuple(noise(1, T, kv_heads, head_dim, seed=10 * T + part) for part in (0, 1)) for T in lengths]
+    q = torch.full((B, S, heads, head_dim), torch.nan, device=DEVICE)
+    k, v = (torch.full((B, S + max(lengths), kv_heads, head_dim), torch.nan, device=DEVICE) for _ in range(2))
     cos, sin = angle.cos(), angle.sin()
-    kernels.rotate_heads(qkv, (q_norm, k_norm), (cos, sin), text, 1e-6, q, k, v)
-    own_q, own_k, own_v = qkv.unflatten(-1, (-1, head_dim)).split((heads, kv_heads, kv_heads), dim=1)
-    normed_q, normed_k = F.rms_norm(own_q, (head_dim,), q_norm, 1e-6), F.rms_norm(own_k, (head_dim,), k_norm, 1e-6)
+    kernels.rotate_heads(qkv, (q_norm, k_norm), (cos, sin), texts, 1e-6, q, k, v)
+    split = qkv.view(B, S, -1, head_dim).split((heads, kv_heads, kv_heads), dim=2)
+    normed_q, normed_k = (
+        F.rms_norm(split[0], (head_dim,), q_norm, 1e-6),
+        F.rms_norm(split[1], (head_dim,), k_norm, 1e-6),
+    )
     assert error(q, rotate(normed_q, cos, sin)) < 1e-6
-    assert error(k, torch.cat((rotate(normed_k, cos, sin), text[0]))) < 1e-6
-    assert torch.equal(v, torch.cat((own_v, text[1])))
+    turned = rotate(normed_k, cos, sin)
+    for b, T in enumerate(lengths):
+        assert error(k[b, : S + T], torch.cat((turned[b], texts[b][0][0]))) < 1e-6
+        assert torch.equal(v[b, : S + T], torch.cat((split[2][b], texts[b][1][0])))
 
 
-@pytest.mark.parametrize("tail", [1, 64, 70])
-def test_attention_over_the_first_keys_is_finished_with_the_last(kernels: ModuleType, tail: int) -> None:
-    S, heads, kv_heads, head_dim, first = 70, 4, 2, 32, 40
-    q = 2 * noise(S, heads, head_dim)
-    k, v = 2 * noise(first + tail, kv_heads, head_dim, seed=2), noise(first + tail, kv_heads, head_dim, seed=3)
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("tails", [(1,), (64, 1), (3, 70, 5)])
+def test_attention_over_the_first_keys_is_finished_with_the_last(
+    kernels: ModuleType, tails: tuple[int, ...], alone: bool
+) -> None:
+    S, B, heads, kv_heads, head_dim, first = 70, len(tails), 4, 2, 32, 40
+    q = 2 * noise(B, S, heads, head_dim)
+    k, v = (2 * noise(B, first + max(tails), kv_heads, head_dim, seed=2 + part) for part in (0, 1))
 
-    def attention(last: int) -> tuple[Tensor, Tensor]:  # (heads, S, head_dim), (heads, S)
-        keys, values = (x[:last].repeat_interleave(heads // kv_heads, dim=1).transpose(0, 1) for x in (k, v))
-        score = q.transpose(0, 1) @ keys.transpose(1, 2) / head_dim**0.5
+    def attention(b: int, last: int) -> tuple[Tensor, Tensor]:  # (heads, S, head_dim), (heads, S)
+        keys, values = (x[b, :last].repeat_interleave(heads // kv_heads, dim=1).transpose(0, 1) for x in (k, v))
+        score = q[b].transpose(0, 1) @ keys.transpose(1, 2) / head_dim**0.5
         return score.softmax(dim=-1) @ values, score.logsumexp(dim=-1)
 
-    out = torch.full_like(q, torch.nan)
-    partial, log_sum = attention(first)
-    kernels.finish_attention(q, k, v, first, partial, log_sum, out)
-    assert error(out, attention(first + tail)[0].transpose(0, 1)) < 1e-5
+    expected = torch.stack([attention(b, first + tail)[0].transpose(0, 1) for b, tail in enumerate(tails)])
+    firsts = [attention(b, first) for b in range(B)]
+    partial, log_sum = (torch.stack([one[part] for one in firsts])[:, :, int(alone) :] for part in (0, 1))
+    kernels.finish_attention(q, k, v, [first + tail for tail in tails], first, partial, log_sum)
+    assert error(q, expected) < 1e-5

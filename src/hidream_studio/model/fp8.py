@@ -45,19 +45,19 @@ class Fp8Linear(nn.Module):
         self,
         x: Tensor,  # (..., in_features) bf16
     ) -> Tensor:  # (..., out_features) bf16
-        out = self.product(*quantise(x.reshape(-1, x.shape[-1])), x.dtype)
-        return out.view(*x.shape[:-1], -1)
+        x8, scale = quantise(x.reshape(-1, x.shape[-1]))
+        return scaled_product(x8, scale, self.weight.t(), self.scale.t(), x.dtype).view(*x.shape[:-1], -1)
 
-    def product(
-        self,
-        x8: Tensor,  # (M, in_features) e4m3
-        scale: Tensor,  # (M, 1) float32
-        dtype: torch.dtype,
-    ) -> Tensor:  # (M, out_features)
-        """Of rows that are quantised already."""
-        return torch._scaled_mm(
-            x8, self.weight.t(), scale_a=scale, scale_b=self.scale.t(), out_dtype=dtype, use_fast_accum=True
-        )
+
+def scaled_product(
+    x8: Tensor,  # (M, K) e4m3
+    x_scale: Tensor,  # (M, 1) float32
+    weight: Tensor,  # (K, N) e4m3, the transpose of rows
+    weight_scale: Tensor,  # (1, N) float32
+    dtype: torch.dtype,
+) -> Tensor:  # (M, N)
+    """Of numbers that are quantised already."""
+    return torch._scaled_mm(x8, weight, scale_a=x_scale, scale_b=weight_scale, out_dtype=dtype, use_fast_accum=True)
 
 
 def use_fp8_linears(blocks: nn.Module) -> None:

@@ -7,45 +7,115 @@ more accurate in bf16. No size, prompt or number of branches is ever compiled fo
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from hidream_studio.model.attention import attend
-from hidream_studio.model.fp8 import Fp8Linear
+from hidream_studio.model.attention import attend, backends
+from hidream_studio.model.fp8 import Fp8Linear, scaled_product
 from hidream_studio.model.transformer import Block, O1Transformer, TextPrefix
 
+LEAST_CAPABILITY = (8, 0)  # bf16 in the tensor cores
 KEY_TILE = 128  # cuDNN's attention on Hopper slows down by a tenth where the last tile of keys is not full
 LONGEST_TAIL = 4 * KEY_TILE  # keys that the second kernel takes at most; more are worth a call of their own
+QUERY_TILE = 128  # of cuDNN's attention on Hopper, which gives each processor one tile at a time
+TRIAL_ROWS, TRIAL_TEXTS = 1 + 12 * 12, (9, 3)  # the least with a whole tile of keys, and a rest
 
 
-def can_fuse(model: O1Transformer) -> bool:
-    """Whether this machine and this shape have what the kernels need."""
+def why_not_fused(model: O1Transformer) -> str | None:
+    """What this machine, precision or shape lacks for these kernels; None where nothing is known to."""
     half = model.config.head_dim // 2
-    return (
-        model.device.type == "cuda"
-        and model.dtype == torch.bfloat16
-        and half & (half - 1) == 0
-        and half >= 16
-        and importlib.util.find_spec("triton") is not None
-    )
+    if model.device.type != "cuda":
+        return "they are for CUDA devices"
+    if model.dtype != torch.bfloat16:
+        return "they compute in bf16 or FP8"
+    if torch.cuda.get_device_capability(model.device) < LEAST_CAPABILITY:
+        return f"{torch.cuda.get_device_name(model.device)} is too old for them"
+    if half & (half - 1) or half < 16:
+        return f"heads of {2 * half} do not suit them"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton, in which they are written, is not installed"
+    return None
+
+
+def keep_kernels(folder: Path) -> None:
+    """Keep compiled kernels in `folder`, over restarts and reboots, unless the environment names another place."""
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """Of a linear layer without bias, as its product reads it."""
+
+    weight: Tensor  # (in, out)
+    scale: Tensor | None  # (1, out) float32, of FP8
+
+    @classmethod
+    def of(cls, linear: nn.Module) -> _Matrix:
+        if isinstance(linear, Fp8Linear):
+            return cls(linear.weight.t(), linear.scale.t())
+        assert isinstance(linear, nn.Linear)
+        return cls(linear.weight.t(), None)
+
+    def product(self, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        if self.scale is None:
+            assert isinstance(rows, Tensor)
+            return torch.mm(rows, self.weight)
+        return scaled_product(rows[0], rows[1], self.weight, self.scale, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A block's weights, found once: looking them up takes as long as launching a kernel."""
+
+    attention_norm: Tensor
+    qkv: _Matrix
+    head_norms: tuple[Tensor, Tensor]
+    out: _Matrix
+    mlp_norm: Tensor
+    gate_up: _Matrix
+    down: _Matrix
+
+    @classmethod
+    def of(cls, block: nn.Module) -> _Layer:
+        assert isinstance(block, Block)
+        return cls(
+            block.attention_norm.weight, _Matrix.of(block.attention.qkv),
+            (block.attention.q_norm.weight, block.attention.k_norm.weight), _Matrix.of(block.attention.out),
+            block.mlp_norm.weight, _Matrix.of(block.gate_up), _Matrix.of(block.down),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where a step's attention works, layer after layer."""
+
+    q: Tensor  # (B, S, heads, head_dim)
+    k: Tensor  # (B, longest K, kv_heads, head_dim): a branch's own keys, then its text's
+    v: Tensor  # as k
+    keys: tuple[int, ...]  # each branch's K
 
 
 class FusedBlocks:
-    """The blocks of one model, as one function of tensors."""
+    """The blocks of one model, as one function of tensors. The weights may still change, but not move."""
 
     def __init__(self, model: O1Transformer, *, accumulate: bool = True, whole_tiles: bool | None = None) -> None:
         from hidream_studio.model import kernels
 
         self._kernels = kernels
         self._config = model.config
-        self._blocks = [block for block in model.blocks if isinstance(block, Block)]
-        self._fp8 = isinstance(self._blocks[0].gate_up, Fp8Linear)
+        self._layers = [_Layer.of(block) for block in model.blocks]
+        self._fp8 = self._layers[0].qkv.scale is not None
         self._accumulate = accumulate and not self._fp8  # the residual sum inside the matrix product
         if whole_tiles is None:  # measured there alone
             whole_tiles = torch.cuda.get_device_capability(model.device) == (9, 0)
         self._whole_tiles = whole_tiles
+        on_cuda = model.device.type == "cuda"
+        self._processors = torch.cuda.get_device_properties(model.device).multi_processor_count if on_cuda else 1
 
     def __call__(
         self,
@@ -54,61 +124,79 @@ class FusedBlocks:
         sin: Tensor,
         prefixes: Sequence[TextPrefix],  # B of one prompt each
     ) -> Tensor:  # (B, S, hidden)
-        shape = x.shape
-        cos, sin = cos.contiguous(), sin.contiguous()
+        return self._run(self._layers, x, cos, sin, prefixes)
+
+    @torch.inference_mode()
+    def try_out(self) -> None:
+        """Run one layer on small noise, so that every kernel is compiled, or says why it cannot be.
+
+        The weights need not be there yet.
+        """
+        c, like, n = self._config, self._layers[0].attention_norm, len(TRIAL_TEXTS)
+        with backends(like.device, masked=False):
+            x = like.new_zeros((n, TRIAL_ROWS, c.hidden_size))
+            turn = like.new_zeros((n, TRIAL_ROWS, 1, c.head_dim))
+            texts = [like.new_zeros((1, length, c.kv_heads, c.head_dim)) for length in TRIAL_TEXTS]
+            prefixes = [TextPrefix((text,), (text,)) for text in texts]
+            self._run(self._layers[:1], x, turn, turn, prefixes)
+
+    def _run(
+        self, layers: Sequence[_Layer], x: Tensor, cos: Tensor, sin: Tensor, prefixes: Sequence[TextPrefix]
+    ) -> Tensor:
+        c, shape = self._config, x.shape
+        keys = tuple(shape[1] + prefix.length for prefix in prefixes)  # own ones, then the text's
+        room = _Room(
+            x.new_empty((*shape[:2], c.heads, c.head_dim)), x.new_empty((shape[0], max(keys), c.kv_heads, c.head_dim)),
+            x.new_empty((shape[0], max(keys), c.kv_heads, c.head_dim)), keys,
+        )  # fmt: skip
+        turn = cos.contiguous(), sin.contiguous()
         stream = x.reshape(-1, shape[-1])
         delta = None
-        with torch.cuda.device_of(x):
-            for layer, block in enumerate(self._blocks):
-                texts = [(prefix.keys[layer][0], prefix.values[layer][0]) for prefix in prefixes]
-                delta = self._block(block, stream, delta, cos, sin, texts)
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+            for number, layer in enumerate(layers):
+                texts = [(prefix.keys[number], prefix.values[number]) for prefix in prefixes]
+                delta = self._block(layer, stream, delta, turn, texts, room)
         return (stream if delta is None else stream.add_(delta)).view(shape)
 
     def _block(
         self,
-        block: Block,
+        layer: _Layer,
         x: Tensor,  # (B * S, hidden), is overwritten
         delta: Tensor | None,  # what x still lacks
-        cos: Tensor,
-        sin: Tensor,
+        turn: tuple[Tensor, Tensor],  # cos, sin
         texts: Sequence[tuple[Tensor, Tensor]],
+        room: _Room,
     ) -> Tensor | None:  # what x still lacks afterwards
-        norm, eps, fp8 = self._kernels.add_rms_norm, self._config.rms_eps, self._fp8
-        qkv = _product(block.attention.qkv, norm(x, delta, block.attention_norm.weight, eps, fp8=fp8))
-        attended = self._attention(block, qkv, cos, sin, texts)
-        delta = self._add(x, block.attention.out, self._kernels.quantise_rows(attended) if fp8 else attended)
-        wide = _product(block.gate_up, norm(x, delta, block.mlp_norm.weight, eps, fp8=fp8))
-        return self._add(x, block.down, self._kernels.silu_times(wide, fp8=fp8))
+        kernels, eps, fp8 = self._kernels, self._config.rms_eps, self._fp8
+        qkv = layer.qkv.product(kernels.add_rms_norm(x, delta, layer.attention_norm, eps, fp8=fp8))
+        kernels.rotate_heads(qkv, layer.head_norms, turn, texts, eps, room.q, room.k, room.v)
+        del qkv
+        attended = self._attention(room).view(x.shape[0], -1)
+        delta = self._add(x, layer.out, kernels.quantise_rows(attended) if fp8 else attended)
+        wide = layer.gate_up.product(kernels.add_rms_norm(x, delta, layer.mlp_norm, eps, fp8=fp8))
+        return self._add(x, layer.down, kernels.silu_times(wide, fp8=fp8))
 
-    def _add(self, x: Tensor, linear: nn.Module, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor | None:
+    def _add(self, x: Tensor, matrix: _Matrix, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor | None:
         """x takes the product, at once or as what this returns."""
         if self._accumulate:
-            x.addmm_(rows, linear.weight.t())  # type: ignore[arg-type, operator, union-attr]
+            x.addmm_(rows, matrix.weight)  # type: ignore[arg-type]
             return None
-        return _product(linear, rows)
+        return matrix.product(rows)
 
-    def _attention(
-        self, block: Block, qkv: Tensor, cos: Tensor, sin: Tensor, texts: Sequence[tuple[Tensor, Tensor]]
-    ) -> Tensor:  # (B * S, heads * head_dim)
-        c, B = self._config, len(texts)
-        S = qkv.shape[0] // B
-        keys = [S + text_k.shape[0] for text_k, _ in texts]  # own ones, then the text's
-        q = qkv.new_empty((B, S, c.heads, c.head_dim))
-        k, v = (qkv.new_empty((B, max(keys), c.kv_heads, c.head_dim)) for _ in range(2))
-        norms = (block.attention.q_norm.weight, block.attention.k_norm.weight)
-        for b, (mine, text) in enumerate(zip(qkv.chunk(B), texts, strict=True)):
-            self._kernels.rotate_heads(
-                mine, norms, (cos[b], sin[b]), text, c.rms_eps, q[b], k[b, : keys[b]], v[b, : keys[b]]
-            )
+    def _attention(self, room: _Room) -> Tensor:  # (B, S, heads, head_dim) in memory
+        q, k, v, keys = room.q, room.k, room.v, room.keys
         first = min(keys) // KEY_TILE * KEY_TILE if self._whole_tiles else 0
         if first == 0 or max(keys) - first > LONGEST_TAIL:
             parts = [attend(q[b : b + 1], k[b : b + 1, :K], v[b : b + 1, :K]) for b, K in enumerate(keys)]
-            return (parts[0] if B == 1 else torch.cat(parts)).view(B * S, -1)
-        partial, log_sum = _attend_cudnn(q, k[:, :first], v[:, :first])
-        out = torch.empty_like(q)
-        for b, K in enumerate(keys):
-            self._kernels.finish_attention(q[b], k[b, :K], v[b, :K], first, partial[b], log_sum[b], out[b])
-        return out.view(B * S, -1)
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        alone = self._waves(q, q.shape[1]) > self._waves(q, q.shape[1] - 1)  # the tms token's query
+        partial, log_sum = _attend_cudnn(q[:, 1:] if alone else q, k[:, :first], v[:, :first])
+        self._kernels.finish_attention(q, k, v, keys, first, partial, log_sum)
+        return q
+
+    def _waves(self, q: Tensor, queries: int) -> int:
+        """How often all processors work on a tile each."""
+        return -(q.shape[0] * q.shape[2] * -(queries // -QUERY_TILE) // -self._processors)
 
 
 def _attend_cudnn(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # (B, heads, S, head_dim), (B, heads, S)
@@ -117,11 +205,3 @@ def _attend_cudnn(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # 
         q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), None, True
     )
     return found[0], found[1].view(found[0].shape[:3])
-
-
-def _product(linear: nn.Module, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    if isinstance(linear, Fp8Linear):
-        assert isinstance(rows, tuple)
-        return linear.product(*rows, torch.bfloat16)
-    assert isinstance(linear, nn.Linear) and isinstance(rows, Tensor)
-    return torch.mm(rows, linear.weight.t())

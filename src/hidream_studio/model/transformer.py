@@ -80,7 +80,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One decoder layer. A function of tensors alone, so that it can be compiled by itself."""
+    """One decoder layer: the reference for everything faster."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -89,7 +89,6 @@ class Block(nn.Module):
         self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_eps)
         self.gate_up = nn.Linear(config.hidden_size, 2 * config.mlp_size, bias=False)
         self.down = nn.Linear(config.mlp_size, config.hidden_size, bias=False)
-        self.attend = attend  # compiled blocks put their own in its place
 
     def forward(
         self,
@@ -105,7 +104,7 @@ class Block(nn.Module):
         """
         q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
         attended = [
-            self.attend(q_, torch.cat((text_k, k_), dim=1), torch.cat((text_v, v_), dim=1), key_mask=key_mask)
+            attend(q_, torch.cat((text_k, k_), dim=1), torch.cat((text_v, v_), dim=1), key_mask=key_mask)
             for (text_k, text_v), q_, k_, v_ in zip(
                 texts, q.chunk(len(texts)), k.chunk(len(texts)), v.chunk(len(texts)), strict=True
             )
@@ -209,11 +208,15 @@ class O1Transformer(nn.Module):
 
         The branches share every matrix product, so that the weights are read once and small pictures fill the device.
         """
-        return self._decode(self._tokens(patches, t).repeat(len(prefixes), 1, 1), rotary, prefixes, None)
+        return self._decode(self._tokens(patches, t, len(prefixes)), rotary, prefixes, None)
 
-    def _tokens(self, patches: Tensor, t: Tensor) -> Tensor:  # (B, 1 + N, hidden)
+    def _tokens(
+        self, patches: Tensor, t: Tensor, times: int = 1
+    ) -> Tensor:  # (times * B, 1 + N, hidden); B = 1 or once
         tokens = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
-        return torch.cat((self.timestep(t)[:, None].to(tokens.dtype), tokens), dim=1)
+        both = self.timestep(t)[:, None].to(tokens.dtype), tokens
+        # of one picture, or once: one copy for all branches
+        return torch.cat(both * times, dim=1).view(-1, 1 + patches.shape[1], tokens.shape[-1])
 
     def _decode(
         self, x: Tensor, rotary: tuple[Tensor, Tensor], prefixes: Sequence[TextPrefix], key_mask: Tensor | None
@@ -226,5 +229,5 @@ class O1Transformer(nn.Module):
                 for layer, block in enumerate(self.blocks):
                     texts = [(prefix.keys[layer], prefix.values[layer]) for prefix in prefixes]
                     x = block(x, cos, sin, texts, key_mask)
-        x0: Tensor = self.patch_out(self.norm(x[:, 1:]))
+        x0: Tensor = self.patch_out(self.norm(x))[:, 1:]  # of all rows: leaving the first one out would copy the rest
         return x0
