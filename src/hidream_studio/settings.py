@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     profile: str | None = None  # where the checkpoint does not say
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     precision: Precision | None = None  # None: fp32 on a CPU, bf16 on CUDA
-    compile: bool | None = None  # None: where it pays (CUDA)
+    fused: bool | None = None  # kernels of our own between a step's matrix products; None: where they run (CUDA)
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65535)  # 0: any free port
     data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
@@ -36,9 +36,7 @@ class Settings(BaseSettings):
     allowed_hosts: tuple[str, ...] = ()  # further names in Host, behind a proxy; as JSON in the environment
     queue_limit: int = Field(200, ge=1, le=100_000)  # waiting jobs
     threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
-    step_timeout_s: float = Field(
-        120.0, gt=0
-    )  # a step that takes longer is a hang; first steps get compile time on top
+    step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
 
     @property

@@ -8,7 +8,7 @@ from hidream_studio.bench.suites import Prompt
 from hidream_studio.job.workload import SHAPE_8B, Workload
 
 SERVER = {
-    "device": "NVIDIA H200", "precision": "bf16", "numeric_path": "compiled", "fingerprint": "8b",
+    "device": "NVIDIA H200", "precision": "bf16", "numeric_path": "fused", "fingerprint": "8b",
     "profile": "hidream-o1-image", "model": "random",
 }  # fmt: skip
 PROMPTS = (Prompt("a portrait", "faces", hard=True), Prompt("a lake", "lakes"))

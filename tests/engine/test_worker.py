@@ -79,7 +79,7 @@ class Line:
 
 def spec_for(checkpoint: Path) -> WorkerSpec:
     return WorkerSpec(
-        checkpoint=str(checkpoint), profile="o1-tiny", device="cpu", precision=None, compile=None, threads=1,
+        checkpoint=str(checkpoint), profile="o1-tiny", device="cpu", precision=None, fused=None, threads=1,
         preview_interval_s=0.0, version="0",
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
 from hidream_studio.job.request import GenerationRequest
 
 SPEC = WorkerSpec(
-    checkpoint="", profile=None, device="cpu", precision=None, compile=None, threads=1, preview_interval_s=0.0,
+    checkpoint="", profile=None, device="cpu", precision=None, fused=None, threads=1, preview_interval_s=0.0,
     version="0",
 )  # fmt: skip
 

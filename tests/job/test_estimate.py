@@ -11,7 +11,7 @@ from hidream_studio.job.estimate import CostKey, CostModel, CostSample, Speed
 from hidream_studio.job.events import Timings
 from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, forward_flop, text_flop
 
-H200 = CostKey("NVIDIA H200", "bf16", "cuda-bf16-compiled-cudnn", "8b")
+H200 = CostKey("NVIDIA H200", "bf16", "cuda-bf16-fused-cudnn", "8b")
 CPU = CostKey("cpu", "fp32", "cpu-fp32-eager-sdpa", "tiny")
 TINY = ModelShape(layers=8, hidden=256, mlp=768, heads=4, kv_heads=2, head_dim=64)
 PROMPT_TOKENS, BLANK_TOKENS = 40, 13
@@ -111,7 +111,7 @@ def test_attention_slower_than_linears_still_predicts_the_third_size_within_5_pe
 )
 def test_steps_measured_on_an_h200_at_1024_and_2048_predict_those_at_1536_within_5_percent(precision, step_ms):
     """Steps with guidance of the 8B shape, as benchmarks/step_time.py measured them."""
-    key = CostKey("NVIDIA H200", precision, "compiled", "random")
+    key = CostKey("NVIDIA H200", precision, "fused", "random")
 
     def sample(side: int) -> CostSample:
         job = work(side, 20)

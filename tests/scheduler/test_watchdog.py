@@ -6,18 +6,18 @@ from hidream_studio.engine.messages import Cancelled, Drawn, Finished, StepBegin
 from hidream_studio.job.events import Timings
 from hidream_studio.scheduler.watchdog import Patience, Watchdog
 
-PATIENCE = Patience(step_s=10.0, compile_s=100.0, load_s=50.0, file_s=20.0)
+PATIENCE = Patience(step_s=10.0, load_s=50.0, file_s=20.0)
 
 
-def ready(*, compiles: bool = False) -> Watchdog:
+def ready() -> Watchdog:
     watchdog = Watchdog(PATIENCE, 0.0)
-    watchdog.ready(compiles=compiles, now_s=0.0)
+    watchdog.ready(0.0)
     return watchdog
 
 
-def drawing(*, expected_step_s: float = 0.0, compiles: bool = False) -> Watchdog:
+def drawing(*, expected_step_s: float = 0.0) -> Watchdog:
     """The worker is in the first step of job `a`, since 0 s."""
-    watchdog = ready(compiles=compiles)
+    watchdog = ready()
     watchdog.sent("a", expected_step_s, 0.0)
     watchdog.heard(StepBegins("a", 0, first=True), 0.0)
     return watchdog
@@ -50,12 +50,6 @@ def test_a_step_has_its_time_and_the_first_one_twice():
     watchdog.heard(StepBegins("a", 1, first=False), 15.0)
     assert watchdog.overdue(24.0) is None
     assert watchdog.overdue(26.0)
-
-
-def test_a_first_step_that_compiles_has_the_compilers_time_on_top():
-    watchdog = drawing(compiles=True)
-    assert watchdog.overdue(109.0) is None
-    assert watchdog.overdue(111.0)
 
 
 def test_a_step_that_was_expected_to_take_long_may():

@@ -22,7 +22,7 @@ _REQUEST_FIELDS = {
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
 }  # fmt: skip
-MODEL_OPTIONS = ("model", "profile", "device", "precision", "compile", "threads")
+MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
 _SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "queue_limit")
 
 
@@ -123,6 +123,6 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
     command.add_argument("--precision", choices=get_args(Precision), help="fp32 on a CPU, bf16 on CUDA when absent")
     command.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, default=None, help="torch.compile; where it pays"
+        "--fused", action=argparse.BooleanOptionalAction, default=None, help="a GPU's own kernels; where they run"
     )
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; all cores when absent")

@@ -33,7 +33,7 @@ class Inbox:
             try:
                 self._messages.put(self._connection.recv())
             except (EOFError, OSError):
-                os._exit(0)  # the main thread may be deep in a step, or in a compiler
+                os._exit(0)  # the main thread may be deep in a step
 
 
 class Outbox:

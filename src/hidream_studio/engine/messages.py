@@ -21,7 +21,7 @@ class WorkerSpec:
     profile: str | None
     device: str
     precision: Precision | None
-    compile: bool | None
+    fused: bool | None
     threads: int | None
     preview_interval_s: float
     version: str  # of this software, for the pictures' metadata
@@ -104,7 +104,7 @@ class LoadFailed:
 class StepBegins:
     job_id: str
     index: int  # 0 is the first
-    first: bool  # it also reads the prompt, and may compile
+    first: bool  # it also reads the prompt
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 
 from hidream_studio.engine.devices import DTYPES, GIB, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import TextCache, TokenIds
@@ -25,12 +26,11 @@ from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX
 from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.compiled import can_compile, compile_blocks, keep_compiled_code
 from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
-from hidream_studio.model.weights import load_model, model_bytes
+from hidream_studio.model.weights import empty_model, fill_model, model_bytes
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
 from hidream_studio.sampler.schedules import Schedule, make_schedule
 
@@ -75,14 +75,13 @@ class Pipeline:
         precision: Precision,
         model_name: str,
         fingerprint: str,
-        compiled: bool,
     ) -> None:
         self.profile = profile
         self.device = model.device
         self.precision = precision
         self.model_name = model_name
         self.fingerprint = fingerprint
-        mode = "compiled" if compiled else "eager"
+        mode = "eager" if model.run_blocks is None else "fused"
         attention = "cudnn" if self.device.type == "cuda" else "sdpa"
         self.numeric_path = f"{self.device.type}-{precision}-{mode}-{attention}"
         self._model = model
@@ -98,7 +97,7 @@ class Pipeline:
         profile: str | None = None,
         device: str = "auto",
         precision: Precision | None = None,
-        compile: bool | None = None,
+        fused: bool | None = None,
         threads: int | None = None,
         on_phase: OnPhase | None = None,
     ) -> Pipeline:
@@ -110,8 +109,8 @@ class Pipeline:
             A folder, or a hub id.
         profile
             The model profile where the checkpoint does not say.
-        compile
-            None compiles where it pays and can be done (CUDA with Triton).
+        fused
+            Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
             Of a CPU; None leaves torch's choice.
 
@@ -137,22 +136,22 @@ class Pipeline:
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
         check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
         with memory_errors_named(where, "loading the model"):
-            model = load_model(checkpoint, where, dtype, partial(tell, "loading weights"), fp8=fp8)
+            model = empty_model(checkpoint.config, where, dtype, fp8=fp8)
+            with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
+                blocks = beside.submit(fused_blocks, model, fused)
+                fill_model(model, checkpoint, partial(tell, "loading weights"))
+                model.run_blocks = blocks.result()
         logging.getLogger(__name__).info(
             "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",
             checkpoint.name, headers_s, checkpoint.nbytes / GIB, where, time.perf_counter() - begun_s,
         )  # fmt: skip
-        compiled = (where.type == "cuda" and can_compile()) if compile is None else compile
-        if compiled:
-            keep_compiled_code(user_cache_path("hidream-studio") / "compiled")
-            compile_blocks(model)
         return cls(
             model, tokenizer, used_profile, precision=used_precision, model_name=checkpoint.name,
-            fingerprint=checkpoint.fingerprint, compiled=compiled,
+            fingerprint=checkpoint.fingerprint,
         )  # fmt: skip
 
     def warm_up(self) -> None:
-        """One small step without guidance and one with, so that no user waits for kernels to be chosen or compiled."""
+        """One small step without guidance and one with, so that no user waits for kernels to be chosen."""
         for guidance_scale in (1.0, 2.0):
             request = GenerationRequest(
                 prompt="warm-up", seed=0, steps=1, guidance_scale=guidance_scale, recipe="full",

@@ -85,7 +85,7 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
         profile=spec.profile,
         device=spec.device,
         precision=spec.precision,
-        compile=spec.compile,
+        fused=spec.fused,
         threads=spec.threads,
         on_phase=lambda name, fraction: outbox.send(Phase(name, fraction)),
     )
@@ -112,10 +112,10 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """A step without and, on a GPU, one with guidance: each is compiled here, not under the first user's eyes."""
+    """A step without and, on a GPU, one with guidance: kernels are chosen here, not under the first user's eyes."""
     request = GenerationRequest(prompt="warm-up", seed=0, preset="quick", snap_resolution=False, guidance_scale=1.0)
     requests = [request, request.model_copy(update={"guidance_scale": GUIDED})]
-    if torch.device(pipeline.device).type == "cpu":  # nothing to compile; a large step would only take long
+    if torch.device(pipeline.device).type == "cpu":  # nothing to choose; a large step would only take long
         side_px = WARM_UP_SIDE_CPU_PX
         requests = [request.model_copy(update={"width": side_px, "height": side_px})]
     for request in requests:

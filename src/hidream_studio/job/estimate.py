@@ -35,7 +35,7 @@ class CostKey:
 
     device: str  # e.g. "NVIDIA H200" or "cpu"
     precision: str
-    numeric_path: str  # compiled or eager, backend
+    numeric_path: str  # fused or eager, backend
     fingerprint: str  # of the model
 
 
@@ -235,7 +235,7 @@ def _fit(samples: list[CostSample], shape: ModelShape, prior: Speed) -> tuple[Sp
             seconds.append(value / sample.elapsed_s)
             weights.append(weight)
         ratios.append(sample.elapsed_s / float(_features(sample.workload, shape, with_text=True) @ prior.vector()))
-    # the lower of two: a first picture may have waited for a compiler, and none is faster than the machine
+    # the lower of two: a first picture may have waited for kernels, and none is faster than the machine
     scaled_prior = prior.vector() * statistics.median_low(ratios)
     for row in _prior_rows(samples, shape):
         expected = float(row @ scaled_prior)

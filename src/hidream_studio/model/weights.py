@@ -74,6 +74,22 @@ def load_model(
         when a file can no longer be read.
     """
     model = empty_model(checkpoint.config, device, dtype, fp8=fp8)
+    fill_model(model, checkpoint, on_progress)
+    return model
+
+
+def fill_model(
+    model: O1Transformer,  # of `empty_model`
+    checkpoint: Checkpoint,
+    on_progress: Callable[[float], None] | None = None,  # gets the share loaded, 0 to 1
+) -> None:
+    """Read the checkpoint's weights into the model's parameters.
+
+    Raises
+    ------
+    CheckpointError
+        when a file can no longer be read.
+    """
     by_key = {slot.key: slot for slot in slots(checkpoint.config)}
     # in the order of the files, so that a disk reads them once from end to end
     tensors = sorted(checkpoint.tensors.items(), key=lambda item: (item[1].file, item[1].offset))
@@ -84,7 +100,6 @@ def load_model(
         loaded += piece.rows.nbytes
         if on_progress is not None:
             on_progress(loaded / checkpoint.nbytes)
-    return model
 
 
 def _set_rows(model: O1Transformer, parameter: str, first_row: int, rows: Tensor) -> None:

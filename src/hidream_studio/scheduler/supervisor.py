@@ -140,7 +140,7 @@ class Supervisor:
             self._set_state(phase=message.name, fraction=message.fraction)
         elif isinstance(message, Ready):
             self._ready_since_s = time.monotonic()
-            self._watchdog.ready(compiles="compile" in message.numeric_path, now_s=self._ready_since_s)
+            self._watchdog.ready(self._ready_since_s)
             self._set_state(phase="ready", fraction=None, reason=None, facts=message)
         elif isinstance(message, LoadFailed):
             self._load_failure = message

@@ -22,8 +22,7 @@ EXPECTED_TIMES = 5.0  # a step may take so many times what was expected of it, b
 class Patience:
     """How long the worker may be silent, in s, and how often it is started again."""
 
-    step_s: float = 120.0  # for a step
-    compile_s: float = 900.0  # for the first step of a job, on top, where the model is compiled
+    step_s: float = 120.0  # for a step; twice that for a job's first, which also reads the prompt
     load_s: float = 900.0  # between two signs of life while loading
     file_s: float = 120.0  # from the last step to the file
     backoff_s: tuple[float, ...] = (0.5, 2.0, 8.0)  # before each restart in a row; then it stays down
@@ -35,7 +34,6 @@ class Watchdog:
     def __init__(self, patience: Patience, now_s: float) -> None:
         self._patience = patience
         self._loading = True
-        self._compiles = False
         self._expected_step_s: dict[str, float] = {}  # of the jobs that it holds
         self._stepping: str | None = None
         self._stepped_last: str | None = None
@@ -61,9 +59,8 @@ class Watchdog:
     def loading_goes_on(self, now_s: float) -> None:
         self._expect(now_s, self._patience.load_s)
 
-    def ready(self, *, compiles: bool, now_s: float) -> None:
+    def ready(self, now_s: float) -> None:
         self._loading = False
-        self._compiles = compiles
         self._expect_next_step(now_s)
 
     def sent(self, job_id: str, expected_step_s: float, now_s: float) -> None:
@@ -79,7 +76,7 @@ class Watchdog:
             patience = self._patience
             allowed_s = patience.step_s + EXPECTED_TIMES * self._expected_step_s.get(message.job_id, 0.0)
             if message.first:
-                allowed_s += patience.compile_s if self._compiles else patience.step_s
+                allowed_s += patience.step_s
             self._expect(now_s, allowed_s)
         elif isinstance(message, StepDone) and message.done < message.total:  # after the last one it decodes
             self._stepping = None

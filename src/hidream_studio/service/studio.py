@@ -448,7 +448,7 @@ class Studio:
 def _worker_spec(settings: Settings) -> WorkerSpec:
     return WorkerSpec(
         checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
-        precision=settings.precision, compile=settings.compile, threads=settings.threads,
+        precision=settings.precision, fused=settings.fused, threads=settings.threads,
         preview_interval_s=settings.preview_interval_s, version=__version__,
     )  # fmt: skip
 

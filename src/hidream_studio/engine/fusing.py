@@ -1,0 +1,55 @@
+"""Whether the fused blocks draw on this device: found out by running them once, while the weights are read."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import torch
+from platformdirs import user_cache_path
+
+from hidream_studio.engine.devices import is_out_of_memory
+from hidream_studio.errors import DeviceError
+from hidream_studio.model.fused import FusedBlocks, keep_kernels, why_not_fused
+from hidream_studio.model.transformer import O1Transformer
+
+
+def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | None:
+    """The model's fused blocks, tried out; None where the plain ones draw, and on a GPU the log says why.
+
+    Parameters
+    ----------
+    model
+        Its parameters must be on the device; what they hold does not matter.
+    wanted
+        None where they can be had; False never.
+
+    Raises
+    ------
+    DeviceError
+        when they are wanted and cannot be had; OutOfMemoryError is left to the caller.
+    """
+    if wanted is False:
+        return None
+    logger = logging.getLogger(__name__)
+    why = why_not_fused(model)
+    if why is None:
+        keep_kernels(user_cache_path("hidream-studio") / "kernels")
+        begun_s = time.perf_counter()
+        try:
+            blocks = FusedBlocks(model)
+            blocks.try_out()
+            torch.cuda.synchronize(model.device)
+        except Exception as error:  # a compiler that is missing, a driver that is too old: plain blocks need neither
+            if is_out_of_memory(error):
+                raise
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            why = f"they failed on {torch.cuda.get_device_name(model.device)}: {told}"
+        else:
+            logger.info("fused kernels are ready after %.1f s", time.perf_counter() - begun_s)
+            return blocks
+    if wanted:
+        raise DeviceError(f"fused kernels were asked for, but {why}", field="fused")
+    if model.device.type == "cuda":
+        logger.warning("drawing without fused kernels, which is slower: %s", why)
+    return None
