@@ -26,6 +26,9 @@ def main() -> None:
         connection.send(Phase("importing torch"))
     except (EOFError, OSError):
         return  # the server is gone already
+    from hidream_studio.engine.read_ahead import begin_read_ahead
+
+    begin_read_ahead(spec.checkpoint)
     from hidream_studio.engine.worker import serve
 
     logging.getLogger(serve.__module__).info(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -92,7 +93,10 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
     outbox.send(Phase("warming up"))
     begun_s = time.perf_counter()
     _warm_up(pipeline)
-    logging.getLogger(__name__).info("warmed up in %.1f s", time.perf_counter() - begun_s)
+    logging.getLogger(__name__).info(
+        "warmed up in %.1f s, ready %.1f s after the process began",
+        time.perf_counter() - begun_s, time.time() - psutil.Process().create_time(),
+    )  # fmt: skip
     device = torch.device(pipeline.device)
     on_cuda = device.type == "cuda"
     outbox.send(
