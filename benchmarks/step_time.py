@@ -3,8 +3,10 @@
     python benchmarks/step_time.py [--variants bf16 fp8] [--sizes 1024 1536 2048] [--upstream upstream.json]
                                    [--load] [--profile] [--json OUT.json]
 
-A variant is a precision, with `-eager` where nothing is compiled and `-split` where the branches of a step with
-guidance run one after the other. Only ratios of one run mean anything: give it what upstream got in the same run.
+A variant is a precision, with `-eager` where torch's own operations run in place of the fused blocks, and `-split`
+where the branches of a step with guidance run one after the other. Only ratios of one run mean anything: give it what
+upstream got in the same run. Ceilings are taken twice: in the first milliseconds, and after a second at full load, when
+the card has lowered its clocks to its power limit. A step of seconds runs at the latter.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import gc
 import json
 import math
 import platform
+import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -28,9 +30,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, read_header
-from hidream_studio.model.compiled import compile_blocks
 from hidream_studio.model.config import CONFIG_8B, PATCH_PX, PATCH_VALUES, ModelConfig
-from hidream_studio.model.fp8 import quantise
+from hidream_studio.model.fp8 import quantise, scaled_product
+from hidream_studio.model.fused import FusedBlocks
 from hidream_studio.model.transformer import O1Transformer
 from hidream_studio.model.weights import empty_model, export_state_dict, load_model, random_model
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
@@ -40,6 +42,8 @@ DEVICE = "cuda"
 SEED = 7
 TEXT_TOKENS = (63, 11)  # of a prompt and of the empty one, without the tms token; upstream's benchmark has the same
 GIB = 2**30
+CEILING_S = 1.5  # of each ceiling; the clocks have settled after a third
+COOLING_S = 0.5  # before each ceiling, so that it begins with the highest clocks
 SMALL = replace(CONFIG_8B, hidden_size=256, layers=2, heads=2, kv_heads=1, mlp_size=512, vocab_size=21_000)  # to try it
 
 
@@ -56,8 +60,8 @@ class Variant:
         return torch.float32 if self.name.startswith("fp32") else torch.bfloat16
 
     @property
-    def compiled(self) -> bool:
-        return "eager" not in self.name
+    def fused(self) -> bool:
+        return "eager" not in self.name and self.dtype == torch.bfloat16
 
     @property
     def split(self) -> bool:
@@ -71,37 +75,50 @@ class StepTime:
     guidance: bool
     ms: float
     of_upstream: float | None  # upstream's time / this: larger is faster
-    of_floor: float | None  # this / the floor of this precision: 1 is as fast as the ceilings allow
+    of_floor: float | None  # this / the floor of this precision: 1 is as fast as the first milliseconds' ceilings allow
+    of_sustained: float | None  # the same by the ceilings under load
+    host_ms: float  # of a step, until everything is launched
     peak_gib: float
-    first_s: float  # the first three steps at this size: with what compiling and choosing kernels takes
+    first_s: float  # the first three steps at this size: with what choosing kernels takes
 
 
-def median_ms(call: Callable[[], object], repeats: int = 20, warm_up: int = 5) -> float:
-    for _ in range(warm_up):
+@dataclass(frozen=True)
+class Ceiling:
+    """TFLOP/s of one operation."""
+
+    burst: float  # of the first milliseconds
+    sustained: float  # the median after a third of the time
+
+
+def ceiling(call: Callable[[], object], flop: float, at_once: int = 10) -> Ceiling:
+    for _ in range(3):
         call()
-    marks = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
     torch.cuda.synchronize()
-    marks[0].record()
-    for mark in marks[1:]:
-        call()
-        mark.record()
-    torch.cuda.synchronize()
-    return sorted(a.elapsed_time(b) for a, b in pairwise(marks))[repeats // 2]
+    time.sleep(COOLING_S)
+    found: list[float] = []  # TFLOP/s
+    start_s = time.perf_counter()
+    while time.perf_counter() - start_s < CEILING_S:
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        for _ in range(at_once):
+            call()
+        last.record()
+        torch.cuda.synchronize()
+        found.append(flop * at_once / first.elapsed_time(last) / 1e9)
+    return Ceiling(max(found), statistics.median(found[len(found) // 3 :]))
 
 
-def ceilings(device: torch.device) -> dict[str, float]:
-    """TFLOP/s of the largest matrix product of the 8B model at 4,096 tokens, and of attention there."""
+def ceilings(device: torch.device) -> dict[str, Ceiling]:
+    """Of the largest matrix product of the 8B model at 4,096 tokens, and of attention there."""
     tokens, hidden, wide = 4096, CONFIG_8B.hidden_size, 2 * CONFIG_8B.mlp_size
     x = torch.randn(tokens, hidden, device=device, dtype=torch.bfloat16)
     weight = torch.randn(wide, hidden, device=device, dtype=torch.bfloat16)
     flop = 2 * tokens * hidden * wide
-    found = {"bf16": flop / median_ms(lambda: F.linear(x, weight)) / 1e9}
+    found = {"bf16": ceiling(lambda: F.linear(x, weight), flop)}
     try:
         (x8, x_scale), (weight8, weight_scale) = quantise(x), quantise(weight)
-        product = lambda: torch._scaled_mm(  # noqa: E731
-            x8, weight8.t(), scale_a=x_scale, scale_b=weight_scale.t(), out_dtype=torch.bfloat16, use_fast_accum=True
-        )
-        found["fp8"] = flop / median_ms(product) / 1e9
+        product = lambda: scaled_product(x8, x_scale, weight8.t(), weight_scale.t(), torch.bfloat16)  # noqa: E731
+        found["fp8"] = ceiling(product, flop)
     except RuntimeError as error:
         print(f"no FP8 here: {error}")
     heads, kv_heads, head_dim = CONFIG_8B.heads, CONFIG_8B.kv_heads, CONFIG_8B.head_dim
@@ -110,8 +127,10 @@ def ceilings(device: torch.device) -> dict[str, float]:
     for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
         try:
             with sdpa_kernel([backend]):
-                ms = median_ms(lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=True))
-            found[backend.name.split("_")[0].lower() + "_attention"] = 4 * heads * tokens**2 * head_dim / ms / 1e9
+                found[backend.name.split("_")[0].lower() + "_attention"] = ceiling(
+                    lambda: F.scaled_dot_product_attention(q, k, v, enable_gqa=True),
+                    4 * heads * tokens**2 * head_dim,
+                )
         except RuntimeError as error:
             print(f"{backend.name} does not run here: {error}")
     return found
@@ -167,6 +186,20 @@ def seconds(model: O1Transformer, size_px: int, steps: int, *, guidance: bool, s
         pass
     torch.cuda.synchronize()
     return time.perf_counter() - start_s
+
+
+@torch.inference_mode()
+def host_ms(model: O1Transformer, size_px: int, *, guidance: bool, split: bool) -> float:
+    """Until a step is launched, with nothing to wait for: the median of some."""
+    predict = predictor(model, size_px, TEXT_TOKENS if guidance else TEXT_TOKENS[:1], split=split)
+    z, t = start_noise(size_px, model.device), torch.tensor([0.37], device=model.device)
+    found = []
+    for _ in range(4):
+        torch.cuda.synchronize()
+        start_s = time.perf_counter()
+        predict(z, t)
+        found.append((time.perf_counter() - start_s) * 1e3)
+    return statistics.median(found[1:])
 
 
 @torch.inference_mode()
@@ -233,8 +266,12 @@ def load_seconds(config: ModelConfig, device: torch.device) -> dict[str, float]:
 def measure(variant: Variant, config: ModelConfig, arguments: argparse.Namespace, result: dict) -> None:
     device = torch.device(DEVICE)
     model = random_model(config, device, variant.dtype, SEED, fp8=variant.fp8)
-    if variant.compiled:
-        compile_blocks(model, mode=arguments.mode)
+    if variant.fused:
+        start_s = time.perf_counter()
+        model.run_blocks = FusedBlocks(model)
+        model.run_blocks.try_out()
+        torch.cuda.synchronize()
+        result["kernels_s"].setdefault(variant.name, time.perf_counter() - start_s)
     for size_px in arguments.sizes:
         for guidance in (True, False):
             torch.cuda.reset_peak_memory_stats()
@@ -244,19 +281,22 @@ def measure(variant: Variant, config: ModelConfig, arguments: argparse.Namespace
             upstream_s = arguments.upstream_times.get(f"{size_px}_g{5 if guidance else 1}_s_per_step")
             precision = "fp8" if variant.fp8 else "bf16"
             texts = TEXT_TOKENS if guidance else TEXT_TOKENS[:1]
-            floor = (
-                floor_ms(config, size_px, texts, result["tflops"], precision) if precision in result["tflops"] else None
-            )
+            floors = [
+                floor_ms(config, size_px, texts, {name: one[kind] for name, one in result["tflops"].items()}, precision)
+                if precision in result["tflops"] else None for kind in ("burst", "sustained")
+            ]  # fmt: skip
             found = StepTime(
                 variant.name, size_px, guidance, ms, upstream_s * 1e3 / ms if upstream_s else None,
-                ms / floor if floor else None, torch.cuda.max_memory_allocated() / GIB, first_s,
+                *(ms / floor if floor else None for floor in floors),
+                host_ms(model, size_px, guidance=guidance, split=variant.split),
+                torch.cuda.max_memory_allocated() / GIB, first_s,
             )  # fmt: skip
             result["steps"].append(asdict(found))
             print(
-                f"{variant.name:16} {size_px:5} {'CFG' if guidance else '1  '} {ms:8.2f} ms"
+                f"{variant.name:12} {size_px:5} {'CFG' if guidance else '1  '} {ms:8.2f} ms"
                 f"  {f'{found.of_upstream:.2f}x upstream' if found.of_upstream else ''}"
-                f"  {f'{found.of_floor:.2f} of floor' if found.of_floor else ''}"
-                f"  peak {found.peak_gib:.1f} GiB  first {first_s:.1f} s",
+                f"  {f'{found.of_floor:.2f} of floor, {found.of_sustained:.2f} sustained' if found.of_floor else ''}"
+                f"  host {found.host_ms:.1f} ms  peak {found.peak_gib:.1f} GiB  first {first_s:.2f} s",
                 flush=True,
             )
     reference = result.pop("reference", None)
@@ -275,7 +315,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variants", nargs="+", default=["bf16", "fp8"], help="e.g. bf16 bf16-split bf16-eager fp8")
     parser.add_argument("--sizes", nargs="+", type=int, default=[1024, 1536, 2048])
-    parser.add_argument("--mode", help="torch.compile's mode, e.g. max-autotune-no-cudagraphs")
     parser.add_argument("--upstream", type=Path, help="figures of upstream's own code, taken in this run")
     parser.add_argument(
         "--no-error", action="store_true", help="leave the comparison with float32 out (it takes 33 GB)"
@@ -291,17 +330,18 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     result: dict = {
         "gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "python": platform.python_version(),
-        "commit": commit, "variants": arguments.variants, "sizes_px": arguments.sizes, "mode": arguments.mode,
-        "tflops": ceilings(device), "steps": [], "errors": {}, "upstream": arguments.upstream_times,
+        "commit": commit, "variants": arguments.variants, "sizes_px": arguments.sizes,
+        "tflops": {name: asdict(one) for name, one in ceilings(device).items()}, "kernels_s": {}, "steps": [],
+        "errors": {}, "upstream": arguments.upstream_times,
     }  # fmt: skip
-    print(result["gpu"], {name: round(value) for name, value in result["tflops"].items()}, flush=True)
+    told = ", ".join(f"{name} {one['burst']:.0f} → {one['sustained']:.0f}" for name, one in result["tflops"].items())
+    print(f"{result['gpu']}: TFLOP/s {told}", flush=True)
     if not arguments.no_error:
         result["reference"] = float32_predictions(config, arguments.sizes[0], device)
         torch.cuda.empty_cache()
     for name in arguments.variants:
         measure(Variant(name), config, arguments, result)
-        torch._dynamo.reset()
-        gc.collect()  # compiled blocks hold themselves
+        gc.collect()  # a model and its fused blocks hold each other
         torch.cuda.empty_cache()
     result.pop("reference", None)
     if arguments.load:
