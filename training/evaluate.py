@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -122,6 +123,7 @@ class Judges:
     """Processes that judge pictures while the next ones are drawn."""
 
     def __init__(self, processes: int) -> None:
+        os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of each; read as they start
         self._pool = multiprocessing.get_context("spawn").Pool(processes)
         self._open: list[tuple[Any, list[Any], SharedMemory]] = []
 

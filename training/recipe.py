@@ -11,10 +11,10 @@ from hidream_studio.model.config import ModelConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    hidden_size: int = 256
+    hidden_size: int = 320
     layers: int = 8
     heads: int = 4
-    mlp_size: int = 768
+    mlp_size: int = 960
     micro_tokens: int = 32_768  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
@@ -62,7 +62,8 @@ def continued(recipe: Recipe) -> Recipe:
     """The recipe of a run that goes on from a trained model: rates fall from the start."""
     return replace(
         recipe, muon_rate=recipe.muon_rate * CONTINUED_RATE, slow_rate=recipe.slow_rate * CONTINUED_RATE,
-        fast_rate=recipe.fast_rate * CONTINUED_RATE, warm_up=0.01, decay_from=0.05, growth=((0.0, 1), (0.3, 2)),
+        fast_rate=recipe.fast_rate * CONTINUED_RATE, warm_up=0.01, decay_from=0.05, growth=((0.0, 2),),
+        fine_from=(-1.0, 0.0),
     )  # fmt: skip
 
 
