@@ -98,6 +98,8 @@ class _Room:
     k: Tensor  # (B, longest K, kv_heads, head_dim): a branch's own keys, then its text's
     v: Tensor  # as k
     keys: tuple[int, ...]  # each branch's K
+    first: int  # so many keys go to cuDNN, in one call for all branches; 0: all of them, branch by branch
+    alone: bool  # the tms token's query does not go with the others
 
 
 class FusedBlocks:
@@ -138,17 +140,19 @@ class FusedBlocks:
             turn = like.new_zeros((n, TRIAL_ROWS, 1, c.head_dim))
             texts = [like.new_zeros((1, length, c.kv_heads, c.head_dim)) for length in TRIAL_TEXTS]
             prefixes = [TextPrefix((text,), (text,)) for text in texts]
-            self._run(self._layers[:1], x, turn, turn, prefixes)
+            for alone in (False, True):
+                self._run(self._layers[:1], x, turn, turn, prefixes, alone)
 
     def _run(
-        self, layers: Sequence[_Layer], x: Tensor, cos: Tensor, sin: Tensor, prefixes: Sequence[TextPrefix]
+        self,
+        layers: Sequence[_Layer],
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        prefixes: Sequence[TextPrefix],
+        alone: bool | None = None,  # None: as it is faster
     ) -> Tensor:
-        c, shape = self._config, x.shape
-        keys = tuple(shape[1] + prefix.length for prefix in prefixes)  # own ones, then the text's
-        room = _Room(
-            x.new_empty((*shape[:2], c.heads, c.head_dim)), x.new_empty((shape[0], max(keys), c.kv_heads, c.head_dim)),
-            x.new_empty((shape[0], max(keys), c.kv_heads, c.head_dim)), keys,
-        )  # fmt: skip
+        shape, room = x.shape, self._room(x, [prefix.length for prefix in prefixes], alone)
         turn = cos.contiguous(), sin.contiguous()
         stream = x.reshape(-1, shape[-1])
         delta = None
@@ -183,20 +187,31 @@ class FusedBlocks:
             return None
         return matrix.product(rows)
 
-    def _attention(self, room: _Room) -> Tensor:  # (B, S, heads, head_dim) in memory
-        q, k, v, keys = room.q, room.k, room.v, room.keys
+    def _room(self, x: Tensor, text_lengths: Sequence[int], alone: bool | None) -> _Room:
+        c, (B, S, _) = self._config, x.shape
+        keys = tuple(S + length for length in text_lengths)  # own ones, then the text's
         first = min(keys) // KEY_TILE * KEY_TILE if self._whole_tiles else 0
-        if first == 0 or max(keys) - first > LONGEST_TAIL:
-            parts = [attend(q[b : b + 1], k[b : b + 1, :K], v[b : b + 1, :K]) for b, K in enumerate(keys)]
-            return parts[0] if len(parts) == 1 else torch.cat(parts)
-        alone = self._waves(q, q.shape[1]) > self._waves(q, q.shape[1] - 1)  # the tms token's query
-        partial, log_sum = _attend_cudnn(q[:, 1:] if alone else q, k[:, :first], v[:, :first])
-        self._kernels.finish_attention(q, k, v, keys, first, partial, log_sum)
-        return q
+        if max(keys) - first > LONGEST_TAIL:
+            first = 0
+        if alone is None:
+            alone = self._waves(B, S) > self._waves(B, S - 1)
+        q = x.new_empty((B, S, c.heads, c.head_dim))
+        k, v = (x.new_empty((B, max(keys), c.kv_heads, c.head_dim)) for _ in range(2))
+        return _Room(q, k, v, keys, first, alone)
 
-    def _waves(self, q: Tensor, queries: int) -> int:
-        """How often all processors work on a tile each."""
-        return -(q.shape[0] * q.shape[2] * -(queries // -QUERY_TILE) // -self._processors)
+    def _waves(self, branches: int, queries: int) -> int:
+        """How often all processors of the device work on a tile of queries each."""
+        tiles = -(queries // -QUERY_TILE)
+        return -(branches * self._config.heads * tiles // -self._processors)
+
+    def _attention(self, room: _Room) -> Tensor:  # (B, S, heads, head_dim) in memory
+        q, k, v, first = room.q, room.k, room.v, room.first
+        if first == 0:
+            parts = [attend(q[b : b + 1], k[b : b + 1, :K], v[b : b + 1, :K]) for b, K in enumerate(room.keys)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        partial, log_sum = _attend_cudnn(q[:, 1:] if room.alone else q, k[:, :first], v[:, :first])
+        self._kernels.finish_attention(q, k, v, room.keys, first, partial, log_sum)
+        return q
 
 
 def _attend_cudnn(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:  # (B, heads, S, head_dim), (B, heads, S)
