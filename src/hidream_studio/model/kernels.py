@@ -84,7 +84,8 @@ def rotate_heads(
         first, last = texts[b], texts[min(b + 1, len(texts) - 1)]
         _rotate_heads[(K, min(2, len(texts) - b))](
             _since(qkv, b * S), *norms, _since(rotary[0], b), _since(rotary[1], b), *first, *last, _since(q, b),
-            _since(k, b), _since(v, b), S, K, first[0].shape[1], last[0].shape[1], HEADS=heads, KV_HEADS=kv_heads, HALF=head_dim // 2,
+            _since(k, b), _since(v, b), S, K, first[0].shape[1], last[0].shape[1],
+            HEADS=heads, KV_HEADS=kv_heads, HALF=head_dim // 2,
             BLOCK_Q=triton.next_power_of_2(heads), BLOCK_KV=triton.next_power_of_2(kv_heads), EPS=eps, num_warps=4,
         )  # fmt: skip
 
@@ -111,8 +112,8 @@ def finish_attention(
         n = min(2, B - b)
         _finish_attention[(n * (alone * kv_heads + tiles * heads),)](
             _since(q, b), _since(k, b), _since(v, b), _since(partial, b), _since(log_sum, b), S, k.shape[1], keys[b],
-            keys[b + n - 1], first, n, alone, tiles, *partial.stride()[:3], *log_sum.stride(), HEADS=heads, GROUP=heads // kv_heads,
-            GROUP_ROWS=max(16, triton.next_power_of_2(heads // kv_heads)), D=head_dim, KV_HEADS=kv_heads,
+            keys[b + n - 1], first, n, alone, tiles, *partial.stride()[:3], *log_sum.stride(), HEADS=heads,
+            GROUP=heads // kv_heads, GROUP_ROWS=max(16, triton.next_power_of_2(heads // kv_heads)), D=head_dim, KV_HEADS=kv_heads,
             SCALE=head_dim**-0.5 * LOG2_E, LOG2_E=LOG2_E, BLOCK_M=FINISH_ROWS, BLOCK_N=FINISH_KEYS,
             num_warps=FINISH_WARPS, maxnreg=FINISH_REGISTERS,
         )  # fmt: skip
