@@ -113,8 +113,8 @@ def finish_attention(
         _finish_attention[(n * (alone * kv_heads + tiles * heads),)](
             _since(q, b), _since(k, b), _since(v, b), _since(partial, b), _since(log_sum, b), S, k.shape[1], keys[b],
             keys[b + n - 1], first, n, alone, tiles, *partial.stride()[:3], *log_sum.stride(), HEADS=heads,
-            GROUP=heads // kv_heads, GROUP_ROWS=max(16, triton.next_power_of_2(heads // kv_heads)), D=head_dim, KV_HEADS=kv_heads,
-            SCALE=head_dim**-0.5 * LOG2_E, LOG2_E=LOG2_E, BLOCK_M=FINISH_ROWS, BLOCK_N=FINISH_KEYS,
+            GROUP=heads // kv_heads, GROUP_ROWS=max(16, triton.next_power_of_2(heads // kv_heads)), D=head_dim,
+            KV_HEADS=kv_heads, SCALE=head_dim**-0.5 * LOG2_E, LOG2_E=LOG2_E, BLOCK_M=FINISH_ROWS, BLOCK_N=FINISH_KEYS,
             num_warps=FINISH_WARPS, maxnreg=FINISH_REGISTERS,
         )  # fmt: skip
 
