@@ -18,6 +18,11 @@ EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "o1-tiny"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+# GNU OpenMP's threads wait for one another by spinning. For ever, as they do by default, starves a step where another
+# program is busy; not at all costs every picture; this many turns, about 0.1 ms, does neither (docs/lab-log.md)
+OPENMP_WAITING = {"GOMP_SPINCOUNT": "20000"}
+
+
 class Settings(BaseSettings):
     """Every field can be set as HIDREAM_STUDIO_<NAME>; the token only there or in a file."""
 

@@ -40,7 +40,10 @@ def draw(pipeline: Pipeline, prompt: str, *, steps: int, side: int = 256, seed: 
             return pixels
 
 
-@pytest.mark.parametrize(("which", "least"), [("one", 3), ("two", 2), ("sign", 1), ("center", 3)])
+@pytest.mark.parametrize(
+    ("which", "least"),
+    [("one", 4), ("two", 3), ("three", 3), ("texture", 3), ("sign", 3), ("lowercase sign", 3), ("center", 4)],
+)
 def test_most_of_the_fixed_prompts_are_drawn_right_at_the_quick_preset(pipeline, which, least):
     asked = held_out(which, 4, seed=11)
     wrong = {one.prompt: check(draw(pipeline, one.prompt, steps=24), one).wrong for one in asked}

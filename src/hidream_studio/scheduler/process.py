@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from hidream_studio.engine.messages import FromWorker, ToWorker, WorkerSpec
+from hidream_studio.settings import OPENMP_WAITING
 
 WORKER_MODULE = "hidream_studio.engine.entry"  # by name: importing it here would bring in torch
 STDERR = 2
@@ -80,13 +81,9 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """This process's own, with its module path; and OpenMP's threads sleep while they wait for one another.
-
-    Spinning, as they do by default, costs nothing on an idle machine, but where another program is busy a step waits
-    for the thread that was put aside: 24 steps at 256² took 32 s spinning and 2.2 s sleeping (docs/lab-log.md).
-    """
+    """This process's own, with its module path and, unless it says otherwise, how OpenMP's threads wait."""
     module_path = os.pathsep.join(path for path in sys.path if path)
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": module_path}
+    return {**OPENMP_WAITING, **os.environ, "PYTHONPATH": module_path}
 
 
 def exit_reason(code: int) -> str:
