@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from hidream_studio.engine.read_ahead import SHARE_OF_FREE_MEMORY, begin_read_ahead, pieces
+import pytest
+
+from hidream_studio.engine.read_ahead import SHARE_OF_FREE_MEMORY, begin_read_ahead, in_cache, pieces
 from hidream_studio.model.checkpoint import open_checkpoint
 
 
@@ -22,6 +26,26 @@ def test_no_more_is_read_than_memory_holds(golden_checkpoint: Path):
     checkpoint = open_checkpoint(str(golden_checkpoint))
     free = checkpoint.nbytes
     assert 0 < sum(nbytes for _, _, nbytes in pieces(checkpoint, free)) <= free * SHARE_OF_FREE_MEMORY
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not tell what it holds")
+def test_what_the_system_does_not_hold_is_read_into_its_cache(golden_checkpoint: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(golden_checkpoint, tmp_path / "checkpoint"))
+    (path,) = folder.glob("*.safetensors")
+    descriptor, last = os.open(path, os.O_RDONLY), path.stat().st_size - 1
+    try:
+        os.fsync(descriptor)
+        if not in_cache(descriptor, last):
+            pytest.skip("this file system does not tell what is in the cache")
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        if in_cache(descriptor, last):
+            pytest.skip("this file system keeps what it is told to forget")
+        thread = begin_read_ahead(str(folder))
+        assert thread is not None
+        thread.join(20)
+        assert in_cache(descriptor, last)
+    finally:
+        os.close(descriptor)
 
 
 def test_what_is_no_checkpoint_is_left_to_loading_to_refuse(tmp_path: Path):

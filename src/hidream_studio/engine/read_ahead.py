@@ -5,9 +5,10 @@ Nothing waits for it and nothing depends on it: what it has not read, loading re
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -37,9 +38,13 @@ def _read(folder: Path) -> None:
         checkpoint = open_checkpoint(str(folder))
     except StudioError:  # loading will say so
         return
-    with ThreadPoolExecutor(READERS, "read-ahead") as threads:
-        for _ in threads.map(_read_piece, pieces(checkpoint, psutil.virtual_memory().available)):
-            pass
+    waiting = deque(pieces(checkpoint, psutil.virtual_memory().available))
+    # daemons, of no executor: the process would not end before it had read all
+    threads = [threading.Thread(target=_read_pieces, args=(waiting,), daemon=True) for _ in range(READERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def pieces(checkpoint: Checkpoint, free_bytes: int) -> Iterator[Piece]:
@@ -54,11 +59,34 @@ def pieces(checkpoint: Checkpoint, free_bytes: int) -> Iterator[Piece]:
             yield tensor.file, offset, nbytes
 
 
-def _read_piece(piece: Piece) -> None:
+def _read_pieces(waiting: deque[Piece]) -> None:
+    try:
+        room = memoryview(bytearray(PIECE_BYTES))  # once a thread: clearing it holds up the import beside
+        while True:
+            _read_piece(waiting.popleft(), room)
+    except (IndexError, MemoryError):  # all is read
+        return
+
+
+def _read_piece(piece: Piece, room: memoryview) -> None:
     path, offset, nbytes = piece
     try:
         with path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            file.readinto(bytearray(nbytes))
-    except (OSError, MemoryError):
+            if not in_cache(file.fileno(), offset + nbytes - 1):
+                file.seek(offset)
+                file.readinto(room[:nbytes])
+    except OSError:
         return
+
+
+def in_cache(descriptor: int, offset: int) -> bool:
+    """Whether the system holds this byte of a file already; False where it cannot tell.
+
+    After a restart it holds them all, and copying 15 GB for nothing would make the import take twice its time.
+    """
+    if not hasattr(os, "RWF_NOWAIT"):
+        return False
+    try:
+        return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except OSError:  # it would have to be read, or this file system cannot say
+        return False
