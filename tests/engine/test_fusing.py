@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hidream_studio.engine import fusing
+from hidream_studio.engine import fusing, pipeline
 from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.pipeline import Pipeline
 from hidream_studio.errors import DeviceError
@@ -34,12 +34,13 @@ class Gpu:
 def on_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     monkeypatch.setattr(fusing, "why_not_fused", lambda model: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     return monkeypatch
 
 
 def failing(error: Exception):
-    def make(model: O1Transformer):
+    def make(_: object):
         raise error
 
     return make
@@ -69,6 +70,26 @@ def test_a_gpu_that_cannot_run_them_draws_without_and_the_log_says_why(
     )
     with pytest.raises(DeviceError, match="they failed on a GPU"):
         fused_blocks(Gpu(), True)  # type: ignore[arg-type]
+
+
+def test_a_device_that_they_broke_is_not_drawn_on(on_gpu: pytest.MonkeyPatch):
+    broken = RuntimeError("CUDA error: an illegal memory access was encountered\nmore lines")
+    on_gpu.setattr(fusing, "FusedBlocks", failing(broken))
+    on_gpu.setattr(torch.cuda, "synchronize", failing(broken))  # CUDA repeats it for the life of the process
+    with pytest.raises(DeviceError, match="illegal memory access was encountered; --no-fused leaves them out") as told:
+        fused_blocks(Gpu(), None)  # type: ignore[arg-type]
+    assert told.value.field == "fused"
+
+
+def test_when_weights_cannot_be_copied_because_of_them_that_is_said(
+    golden_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    refusal = DeviceError("fused kernels broke the device", field="fused")
+    copying = RuntimeError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(pipeline, "fused_blocks", lambda model, wanted: failing(refusal)(model))
+    monkeypatch.setattr(pipeline, "fill_model", lambda *arguments: failing(copying)(arguments))
+    with pytest.raises(DeviceError, match="fused kernels broke the device"):
+        Pipeline.load(str(golden_checkpoint), device="cpu")
 
 
 def test_too_little_memory_is_no_reason_to_draw_without_them(on_gpu: pytest.MonkeyPatch):

@@ -46,6 +46,11 @@ def test_the_stream_takes_a_layers_output_and_is_normed(kernels: ModuleType, wid
     assert torch.equal(stream, x + delta)
 
 
+def test_rows_of_any_width_get_a_number_of_warps_that_triton_takes(kernels: ModuleType) -> None:
+    found = [kernels._warps(width) for width in (96, 960, 1536, 2560, 4096, 12288)]  # the interpreter ignores them
+    assert found == [1, 1, 2, 4, 8, 8]
+
+
 def test_swiglu_multiplies_its_halves(kernels: ModuleType) -> None:
     wide = noise(7, 2 * 96)
     gate, up = wide.chunk(2, dim=-1)

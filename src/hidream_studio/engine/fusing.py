@@ -27,7 +27,8 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
     Raises
     ------
     DeviceError
-        when they are wanted and cannot be had; OutOfMemoryError is left to the caller.
+        when they are wanted and cannot be had, or broke the device for this process; OutOfMemoryError is left to the
+        caller.
     """
     if wanted is False:
         return None
@@ -45,6 +46,7 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
                 raise
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
             why = f"they failed on {torch.cuda.get_device_name(model.device)}: {told}"
+            _check_device(model.device, why)
         else:
             logger.info("fused kernels are ready after %.1f s", time.perf_counter() - begun_s)
             return blocks
@@ -53,3 +55,13 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
     if model.device.type == "cuda":
         logger.warning("drawing without fused kernels, which is slower: %s", why)
     return None
+
+
+def _check_device(device: torch.device, why: str) -> None:
+    """Some of CUDA's errors stay for the life of a process: then the plain blocks would fail as well."""
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"fused kernels broke the device, {why}; --no-fused leaves them out", field="fused"
+        ) from error

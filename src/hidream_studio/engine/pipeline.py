@@ -139,7 +139,11 @@ class Pipeline:
             model = empty_model(checkpoint.config, where, dtype, fp8=fp8)
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
                 blocks = beside.submit(fused_blocks, model, fused)
-                fill_model(model, checkpoint, partial(tell, "loading weights"))
+                try:
+                    fill_model(model, checkpoint, partial(tell, "loading weights"))
+                except RuntimeError:  # where the kernels broke the device, they say so better
+                    blocks.result()
+                    raise
                 model.run_blocks = blocks.result()
         logging.getLogger(__name__).info(
             "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",

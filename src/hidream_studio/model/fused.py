@@ -130,7 +130,7 @@ class FusedBlocks:
 
     @torch.inference_mode()
     def try_out(self) -> None:
-        """Run one layer on small noise, so that every kernel is compiled, or says why it cannot be.
+        """Run one layer on zeros, so that every kernel is compiled, or says why it cannot be.
 
         The weights need not be there yet.
         """

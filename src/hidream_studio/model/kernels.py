@@ -128,8 +128,8 @@ def _rows_like(x: Tensor, N: int, fp8: bool) -> tuple[Tensor, Tensor]:
     return out, torch.empty((x.shape[0], 1), dtype=torch.float32, device=x.device) if fp8 else out
 
 
-def _warps(N: int) -> int:
-    return max(1, min(MOST_WARPS, N // 512))
+def _warps(N: int) -> int:  # a power of two: Triton takes no other
+    return min(MOST_WARPS, 1 << max(0, (N // 512).bit_length() - 1))
 
 
 @triton.jit
