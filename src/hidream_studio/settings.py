@@ -5,6 +5,7 @@ Read from the command line's options first, then from HIDREAM_STUDIO_* in the en
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,16 @@ Precision = Literal["bf16", "fp8", "fp32"]
 
 EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "o1-tiny"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+# GNU OpenMP's threads wait for one another by spinning. 300,000 turns, its default, starve a step where another program
+# is busy; none at all cost every picture; this many, about 0.1 ms, do neither (docs/lab-log.md)
+SPIN_TURNS = 20_000
 
 
-# GNU OpenMP's threads wait for one another by spinning. For ever, as they do by default, starves a step where another
-# program is busy; not at all costs every picture; this many turns, about 0.1 ms, does neither (docs/lab-log.md)
-OPENMP_WAITING = {"GOMP_SPINCOUNT": "20000"}
+def openmp_waiting(environment: Mapping[str, str]) -> dict[str, str]:
+    """How OpenMP's threads should wait, where the environment does not say so itself: its policy would lose."""
+    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environment.keys():
+        return {}
+    return {"GOMP_SPINCOUNT": str(SPIN_TURNS)}
 
 
 class Settings(BaseSettings):

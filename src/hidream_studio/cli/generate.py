@@ -26,7 +26,7 @@ from hidream_studio.job.job import PinnedJob, pin
 from hidream_studio.job.profiles import profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
-from hidream_studio.settings import OPENMP_WAITING, Settings
+from hidream_studio.settings import Settings, openmp_waiting
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,8 +53,7 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
         pin(request, profile_for_checkpoint(folder, settings.profile))
     with Progress() as progress:
         progress.phase("starting torch")
-        for name, value in OPENMP_WAITING.items():  # as scheduler/process.py gives it to the worker
-            os.environ.setdefault(name, value)
+        os.environ.update(openmp_waiting(os.environ))  # as scheduler/process.py gives it to the worker
         from hidream_studio.engine.pipeline import Pipeline
 
         pipeline = Pipeline.load(

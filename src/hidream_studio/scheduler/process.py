@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from hidream_studio.engine.messages import FromWorker, ToWorker, WorkerSpec
-from hidream_studio.settings import OPENMP_WAITING
+from hidream_studio.settings import openmp_waiting
 
 WORKER_MODULE = "hidream_studio.engine.entry"  # by name: importing it here would bring in torch
 STDERR = 2
@@ -83,7 +83,7 @@ class WorkerProcess:
 def _environment() -> dict[str, str]:
     """This process's own, with its module path and, unless it says otherwise, how OpenMP's threads wait."""
     module_path = os.pathsep.join(path for path in sys.path if path)
-    return {**OPENMP_WAITING, **os.environ, "PYTHONPATH": module_path}
+    return {**openmp_waiting(os.environ), **os.environ, "PYTHONPATH": module_path}
 
 
 def exit_reason(code: int) -> str:
