@@ -10,7 +10,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, PinnedJob, pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, SheetRequest
-from hidream_studio.service.plan import plan_finish, planned_steps, same_ratio, sheet_requests, smaller_job
+from hidream_studio.service.plan import check_count, plan_finish, planned_steps, same_ratio, sheet_requests, smaller_job
 
 PROFILE = HIDREAM_O1_IMAGE
 
@@ -50,6 +50,14 @@ def test_a_sheet_of_too_many_jobs_is_refused_with_its_limit():
     with pytest.raises(RequestError, match="makes 9,900 jobs; at most 1,000") as refusal:
         sheet(steps=list(range(1, 101)), n=99)
     assert (refusal.value.field, refusal.value.limit) == ("steps", 1000)
+
+
+@pytest.mark.parametrize(("queue_limit", "named"), [(200, 200), (1000, 1000), (5000, 1000)])
+def test_of_the_two_limits_of_one_call_the_one_that_holds_is_named(queue_limit: int, named: int):
+    with pytest.raises(RequestError, match=f"makes 2,000 jobs; at most {named:,} ") as refusal:
+        check_count(2000, queue_limit=queue_limit, field="body")
+    assert refusal.value.limit == named
+    check_count(named, queue_limit=queue_limit, field="body")
 
 
 def test_n_beside_several_seeds_contradicts():

@@ -47,10 +47,10 @@ def check_count(count: int, *, queue_limit: int, field: str) -> None:
     RequestError
         naming `field`.
     """
-    if count > MAX_SHEET_JOBS:
-        limit, why = MAX_SHEET_JOBS, "may be asked for in one call"
-    else:
-        limit, why = queue_limit, "fit into this server's queue, even when it is empty"
+    limit, why = min(
+        (MAX_SHEET_JOBS, "may be asked for in one call"),
+        (queue_limit, "fit into this server's queue, even when it is empty"),
+    )
     if count > limit:
         raise RequestError(f"this makes {count:,} jobs; at most {limit:,} {why}", field=field, limit=limit)
 
