@@ -45,7 +45,8 @@ def test_no_call_reads_or_writes_the_library_on_the_event_loop(live: LiveStudio,
     refused(live, studio.retry(draft.id))
     live.call(lambda: studio.preview(draft.id))
     live.run(studio.estimate_finish(draft.id, FinishRequest(mode="keep-composition")))
-    live.wait(live.run(studio.finish(draft.id, FinishRequest())).id)
+    for mode in ("re-render", "keep-composition"):
+        live.wait(live.run(studio.finish(draft.id, FinishRequest(mode=mode))).id)  # type: ignore[arg-type]
     assert len(asked_in) >= 8
     session = live.call(lambda: Session(studio))
     live.run(session.load())

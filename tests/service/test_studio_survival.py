@@ -14,6 +14,7 @@ import pytest
 from live_studio import LiveStudio, asked
 
 from hidream_studio.errors import WorkerError
+from hidream_studio.job.request import FinishRequest
 from hidream_studio.scheduler.watchdog import Patience
 
 QUICK_BACKOFF = Patience(backoff_s=(0.05, 0.05, 0.05))
@@ -162,6 +163,24 @@ def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(open
     assert end.state == "failed"
     assert end.error is not None
     assert "died twice while drawing it, so it is not tried again" in end.error.message
+
+
+def test_the_next_server_finishes_drafts_that_are_still_there_and_says_of_the_others_that_they_are_gone(
+    open_studio: OpenStudio,
+):
+    live = open_studio()
+    drafts = [live.draw(seed=seed) for seed in (1, 2)]
+    live.call(live.studio.pause)
+    request = FinishRequest(mode="keep-composition", width=256, height=256)
+    kept, lost = (live.run(live.studio.finish(draft.id, request)) for draft in drafts)
+    live.library.file_path(drafts[1].id).unlink()
+    live.close()
+    again = open_studio()
+    end = again.wait(lost.id)
+    assert (end.state, end.error and end.error.code) == ("failed", "not_found")
+    assert end.error is not None and "has vanished" in end.error.message
+    again.call(again.studio.resume)
+    assert again.wait(kept.id).state == "finished"
 
 
 def test_jobs_of_another_model_are_not_drawn_by_this_one_unless_asked_again(open_studio: OpenStudio):

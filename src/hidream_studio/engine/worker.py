@@ -302,7 +302,7 @@ def _read_init_image(path: Path, job: Job) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS)
     except OSError as error:
-        raise NotFoundError(f"the draft's picture {path.name} cannot be read any more") from error
+        raise NotFoundError(f"the draft's picture {path.name} has vanished, or cannot be read any more") from error
     return np.asarray(resized, dtype=np.uint8)
 
 

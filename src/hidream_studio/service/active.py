@@ -23,6 +23,7 @@ class ActiveJob:
     record: JobRecord
     steps: int  # that it takes; keep-composition takes fewer than its job names
     step_s: float  # expected, of one step
+    init_image: str | None = None  # the path of the draft that it goes on from
     done: int = 0  # steps
     drawn: bool = False  # its place in the worker is free; the worker writes the file
     storing: bool = False  # the file is here, the library writes it

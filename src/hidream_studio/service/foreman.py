@@ -132,11 +132,16 @@ class Foreman:
             raise WorkerError(f"the model cannot be used: {self.worker.reason}")
 
     async def admit(self, jobs: list[ActiveJob]) -> list[JobView]:
-        """Write the jobs down, then queue them: all or none. Raises WorkerError, QueueFullError and LibraryError."""
+        """Write the jobs down, then queue them: all or none.
+
+        Raises WorkerError, QueueFullError, LibraryError, and NotFoundError where a draft has vanished.
+        """
         self.check_working()
         self.queue.check_room(len(jobs) + self._arriving, retry_after_s=self._retry_after_s(len(jobs)))
         self._arriving += len(jobs)
         try:
+            for active in jobs:
+                await self.find_draft(active)
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
@@ -150,6 +155,12 @@ class Foreman:
         self._queue_changed()
         self._dispatch()
         return views
+
+    async def find_draft(self, active: ActiveJob) -> None:
+        """Where the picture lies that a job goes on from. Raises NotFoundError where it has vanished."""
+        job = active.job
+        if job.finish_mode == "keep-composition" and job.parent_id is not None:
+            active.init_image = str(await asyncio.to_thread(self._library.file_path, job.parent_id))
 
     def ask_cancel(self, active: ActiveJob) -> None:
         """End a waiting job now, and one that the worker has at its next step. Raises ConflictError when it ended."""
@@ -315,23 +326,12 @@ class Foreman:
         """Give the worker what it should hold now."""
         while self.worker.ready and not self._stopping and (ticket := self.queue.next_to_send()) is not None:
             active = self.active[ticket.job_id]
-            try:
-                init_image = self._init_image(active)
-            except StudioError as error:
-                self._end(active, "failed", error=JobError(error.code, error.message))
-                continue
             self.queue.hold(ticket.job_id)
             draw = Draw(
                 active.id, active.job, ticket.lane, ticket.order, adjustments=active.record.adjustments,
-                init_image=init_image,
+                init_image=active.init_image,
             )  # fmt: skip
             self._supervisor.draw(draw, expected_step_s=active.step_s)
-
-    def _init_image(self, active: ActiveJob) -> str | None:
-        job = active.job
-        if job.finish_mode != "keep-composition" or job.parent_id is None:
-            return None
-        return str(self._library.file_path(job.parent_id))
 
     def _end(self, active: ActiveJob, state: Literal["failed", "cancelled"], *, error: JobError | None = None) -> None:
         """A job's end without a picture: at once here, then on disk, then told."""

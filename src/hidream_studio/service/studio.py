@@ -11,7 +11,7 @@ from typing import Any
 
 from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
-from hidream_studio.errors import ConflictError
+from hidream_studio.errors import ConflictError, StudioError
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.events import ENDED, Event, EventType, JobError, JobView, State
@@ -75,8 +75,9 @@ class Studio:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
         paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
-        jobs = [(ActiveJob.of(record, self._predict(record.job).step_s), self._unfit(record)) for record in pending]
-        self._foreman.start(jobs, [lane for lane in LANES if lane in paused])
+        jobs = [ActiveJob.of(record, self._predict(record.job).step_s) for record in pending]
+        unfit = [self._unfit(active.record) or await self._without_draft(active) for active in jobs]
+        self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
         """Let the step end, put running jobs back into the queue, end all subscriptions, leave within 5 s.
@@ -367,6 +368,14 @@ class Studio:
             return None
         message = f"it was asked of {asked_of}, but {self.profile.id} is loaded now; try again to draw it with that"
         return JobError(ConflictError.code, message)
+
+    async def _without_draft(self, active: ActiveJob) -> JobError | None:
+        """Why a job cannot go on from its draft; None where it can, or starts from noise."""
+        try:
+            await self._foreman.find_draft(active)
+        except StudioError as error:
+            return JobError(error.code, error.message)
+        return None
 
     def _pinned_anew(self, record: JobRecord) -> PinnedJob:
         """What was asked of another model, of this one. Raises ConflictError where that has no meaning."""
