@@ -37,13 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: ignore[no-untyped-def]
     import torch
 
-    from training.export import export, save_frame
+    from training.export import save_frame
     from training.loop import Trainer
     from training.pool import ScenePool
     from training.recipe import SIZES, TINY, Recipe, changed, continued
     from training.team import Team
     from training.tokenizer import encode
-    from training.validation import SCENES, Validation
 
     team = Team.of_environment()
     torch.manual_seed(options.seed + 100 * team.rank)
@@ -73,14 +72,22 @@ def _train(options, tokenizer, vocabulary, stream, begin, say) -> int:  # type: 
     say(f"{seconds:.0f} s of training follow")
     _follow(trainer, stream, sizes, seconds, options, say)
     if team.leads:
-        for parameter, averaged in zip(model.parameters(), trainer.average.weights, strict=True):
-            parameter.data.copy_(averaged)
-        found = Validation(tokenizer, device, 16 if options.tiny else SCENES).errors(model)
-        say("errors on held-out scenes: " + ", ".join(f"{name} {error:.5f}" for name, error in found.items()))
-        export(model, trainer.average.weights, options.out)
-        say(f"exported to {options.out}")
+        _finish(model, trainer.average.weights, tokenizer, options, say)
     team.leave()
     return 0
+
+
+def _finish(model, averaged, tokenizer, options, say):  # type: ignore[no-untyped-def]
+    """Keep what was trained, then measure it: the time that this command was given is over."""
+    from training.export import export
+    from training.validation import SCENES, Validation
+
+    export(model, averaged, options.out)
+    say(f"exported to {options.out}")
+    for parameter, value in zip(model.parameters(), averaged, strict=True):
+        parameter.data.copy_(value)
+    found = Validation(tokenizer, model.device, 16 if options.tiny else SCENES).errors(model)
+    say("errors on held-out scenes: " + ", ".join(f"{name} {error:.5f}" for name, error in found.items()))
 
 
 def _model(options, config, pool, device):  # type: ignore[no-untyped-def]

@@ -8,6 +8,8 @@ from random import Random
 
 from hidream_studio.model.config import ModelConfig
 
+PICTURES_STEP = 8  # a batch is a multiple of this many pictures
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -30,6 +32,10 @@ class Recipe:
         (0.5, 2),
     )  # from this share of the time: forwards a step
     pool_scenes: int = 131_072
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or PICTURES_STEP % self.draws:
+            raise ValueError(f"draws is {self.draws}; it must divide {PICTURES_STEP}, of which batches are multiples")
 
     def config(self, vocabulary: int) -> ModelConfig:
         return ModelConfig(
@@ -73,7 +79,7 @@ def changed(recipe: Recipe, wishes: list[str]) -> Recipe:
     Raises
     ------
     ValueError
-        naming the wish that is no whole or decimal number of the recipe.
+        naming the wish that is no whole or decimal number of the recipe, or does not fit it.
     """
     for wish in wishes:
         name, _, text = wish.partition("=")
@@ -81,9 +87,10 @@ def changed(recipe: Recipe, wishes: list[str]) -> Recipe:
         if kind not in (int, float):
             raise ValueError(f"{wish!r}: not a number of the recipe; there are {', '.join(_numbers(recipe))}")
         try:
-            recipe = replace(recipe, **{name: kind(text)})
+            number = kind(text)
         except ValueError as error:
             raise ValueError(f"{wish!r}: {name} takes a number like {getattr(recipe, name)}") from error
+        recipe = replace(recipe, **{name: number})
     return recipe
 
 
@@ -121,5 +128,5 @@ def draw_size(random: Random, sizes: tuple[tuple[int, int], ...] = SIZES) -> tup
 
 
 def pictures(size: tuple[int, int], micro_tokens: int) -> int:
-    """How many pictures of that size make one forward: about `micro_tokens`, a multiple of 8 (and so of the draws)."""
-    return max(8, math.floor(micro_tokens / (size[0] * size[1]) / 8 + 0.5) * 8)
+    """How many pictures of that size make one forward: about `micro_tokens`, all draws of whole scenes."""
+    return max(PICTURES_STEP, math.floor(micro_tokens / (size[0] * size[1]) / PICTURES_STEP + 0.5) * PICTURES_STEP)

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
-from training.unmasked import UnmaskedKeys
+from training.unmasked import UnmaskedKeys, attend_unmasked
 
 NOISE_SCALE = 8.0  # upstream models/pipeline.py
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
@@ -141,7 +141,7 @@ def predict(
     image_cos, image_sin = angles.of_step(lengths, rows, cols)
     x = run.tokens(model, patches, t)
     keys_seen: Any
-    if x.device.type == "cuda":
+    if model.blocks[0].attend is attend_unmasked:
         keys_seen = UnmaskedKeys.of(lengths, ids.shape[1], x.shape[1])
     else:
         keys_seen = F.pad(mask.repeat_interleave(draws, dim=0), (0, x.shape[1]), value=True)

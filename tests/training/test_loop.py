@@ -1,0 +1,63 @@
+"""The loop trains on what the pool holds, for as long as the clock says, and counts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+import torch
+from training.loop import Trainer
+from training.pool import ScenePool, Shard, draw_shard
+from training.recipe import TINY
+from training.team import Team
+from training.tokenizer import build_tokenizer, encode, vocabulary_size
+
+from hidream_studio.model.transformer import O1Transformer
+
+RECIPE = replace(TINY, micro_tokens=128, pool_scenes=8, growth=((0.0, 2),))
+SIZES = ((4, 4), (3, 5))
+
+
+class Stream:
+    """Stands for the processes that draw scenes: one shard comes while training goes on."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._ready: list[Shard] = [shard]
+
+    def take_ready(self) -> Shard | None:
+        return self._ready.pop() if self._ready else None
+
+
+@pytest.fixture
+def trainer() -> Trainer:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    pool = ScenePool(RECIPE.pool_scenes, torch.device("cpu"))
+    pool.add(draw_shard(Random(1), tokenizer, RECIPE.pool_scenes))
+    model = O1Transformer(RECIPE.config(vocabulary_size(tokenizer)))
+    return Trainer(model, RECIPE, pool, encode(tokenizer, [" "])[0], compiled=False, graphs=False, team=Team())
+
+
+def test_steps_change_every_weight_and_are_counted(trainer: Trainer):
+    trainer.warm_up(SIZES, lambda line: None)
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    stream = Stream(draw_shard(Random(2), build_tokenizer(), 4))
+    told = list(trainer.train(stream, SIZES, 1e6, 0, report_every=2, max_steps=4))  # type: ignore[arg-type]
+    assert [(one.step, one.pictures, one.scenes) for one in told] == [(2, 32, 12), (4, 64, 12)]
+    assert told[-1].image_tokens in range(64 * 15, 64 * 16 + 1)
+    assert all(0 < one.loss < 100 for one in told)
+    after = trainer.model.parameters()
+    assert not any(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_training_ends_when_its_time_is_over(trainer: Trainer):
+    *_, last = trainer.train(Stream(draw_shard(Random(2), build_tokenizer(), 4)), SIZES, 0.01, 0)  # type: ignore[arg-type]
+    assert last.share >= 1 and last.step == 10  # the clock is asked every tenth step
+
+
+def test_warming_up_is_no_training(trainer: Trainer):
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    trainer.warm_up(SIZES, lambda line: None)
+    assert all(torch.equal(old, new) for old, new in zip(before, trainer.model.parameters(), strict=True))
+    assert float(trainer.loss_sum) == 0 and not trainer.optimizer.gradient.any()
