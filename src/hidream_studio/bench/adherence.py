@@ -58,7 +58,11 @@ class Verdict:
 
 
 def check(pixels: Pixels, asked: Asked) -> Verdict:
-    """Compare a picture, (height, width, 3) in 0 to 255, with everything that its prompt says."""
+    """Compare a picture, (height, width, 3) in 0 to 255, with everything that its prompt says.
+
+    Each thing is looked for by its own colour: of prompts for two things of one colour and shape most right pictures
+    are rejected too, so `world.prompts` asks for none.
+    """
     view = look(pixels)
     wrong: list[str] = []
     free = np.ones(view.names.shape, dtype=bool)  # what nothing that was asked for covers

@@ -123,6 +123,9 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
     command.add_argument("--precision", choices=get_args(Precision), help="fp32 on a CPU, bf16 on CUDA when absent")
     command.add_argument(
-        "--fused", action=argparse.BooleanOptionalAction, default=None, help="a GPU's own kernels; where they run"
+        "--fused",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="our own kernels on a GPU; wherever they run when absent",
     )
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; all cores when absent")

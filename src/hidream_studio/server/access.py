@@ -181,8 +181,11 @@ def same_origin(origin: str, host: str) -> bool:
 
 
 def session_cookie_name(host: str) -> str:
-    """The session's cookie for a Host header. It names the port: cookies know none, and would end the session of
-    another studio on this host. The port is the browser's, which a tunnel may have changed."""
+    """The session's cookie for a Host header, named after its port.
+
+    Cookies know no ports, and would end the session of another studio on this host. The port is the one that the
+    browser sees, which a tunnel may have changed.
+    """
     port = urlsplit(f"//{host}").port
     return SESSION_COOKIE if port is None else f"{SESSION_COOKIE}_{port}"
 

@@ -39,7 +39,7 @@ LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
 
 class Studio:
-    """Requests in, pictures in the library, events out. Lives on one asyncio loop, and never waits for a disk there.
+    """Requests in, pictures in the library, events out. Lives on one asyncio loop, which never waits for the library.
 
     A finished job's picture has the job's id. The library is opened and closed by the caller.
     """
