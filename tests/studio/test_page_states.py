@@ -234,10 +234,11 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
     for name in ("Compare", "Finish all at 384", "Finish all at 512", "Clear"):
         expect(tray.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
     assert tray.evaluate("(e) => e.scrollWidth <= e.clientWidth")
-    last = tray.locator(".tray-picks button").last
-    expect(last).not_to_be_in_viewport()
-    tray.locator(".tray-picks").evaluate("(e) => e.scrollTo(e.scrollWidth, 0)")
-    expect(last).to_be_in_viewport()
+    first, last = tray.locator(".tray-picks button").first, tray.locator(".tray-picks button").last
+    expect(last).to_be_in_viewport()  # the newest
+    expect(first).not_to_be_in_viewport()
+    tray.locator(".tray-picks").evaluate("(e) => e.scrollTo(0, 0)")
+    expect(first).to_be_in_viewport()
     for index in range(4, 8):
         cell(page, index).locator(".cell-pick").tap()
     tray.get_by_role("button", name="Compare").tap()

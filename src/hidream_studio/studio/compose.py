@@ -45,8 +45,8 @@ class Compose:
         session.on_compose.add(self._rewrite)
         session.on_typed.add(self.draw_prices)
         session.on_worker.add(self.draw_prices)
+        session.on_prices.add(self.draw_prices)
         self._paused = False
-        self._unfinished = 0  # jobs, when the queue was last looked at
         session.on_queue.add(self._queue_changed)
         self._rewrite()
         self.draw_prices()
@@ -260,12 +260,11 @@ class Compose:
         self._show_why(wanted)
 
     def _queue_changed(self) -> None:
-        """Queues change many times a second; only a pause changes what Generate says, and a job's end the prices."""
-        queue = self._session.studio.queue_summary()
-        paused, unfinished = bool(queue.paused), queue.waiting + queue.running
-        if paused != self._paused or unfinished < self._unfinished:
+        """Queues change many times a second; only a pause changes what Generate says."""
+        paused = bool(self._session.studio.queue_summary().paused)
+        if paused != self._paused:
             self.draw_prices()
-        self._paused, self._unfinished = paused, unfinished
+        self._paused = paused
 
     def _preset_price(self, preset: Preset) -> str:
         session = self._session

@@ -30,6 +30,7 @@ class Feed:
         self._previews: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self._queue_changed = False
+        self._unfinished = 0  # jobs, when the queue was last looked at
 
     def start(self) -> None:
         loops = (self._follow(), self._flush_loop(), self._tick_loop())
@@ -86,7 +87,7 @@ class Feed:
                 self._preview(key, data)
             if self._queue_changed:
                 self._queue_changed = False
-                self._session.on_queue()
+                self._tell_queue()
 
     def _preview(self, key: str, data: dict[str, Any]) -> None:
         version = self._session.model.version(key)
@@ -109,8 +110,15 @@ class Feed:
             if living:
                 self._tell_times()
             if living or busy:
-                self._session.on_queue()
+                self._tell_queue()
             busy = living
+
+    def _tell_queue(self) -> None:
+        queue = self._session.studio.queue_summary()
+        before, self._unfinished = self._unfinished, queue.waiting + queue.running
+        self._session.on_queue()
+        if self._unfinished < before:
+            self._session.on_prices()
 
     def _tell_times(self) -> None:
         session = self._session

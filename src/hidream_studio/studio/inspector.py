@@ -61,6 +61,7 @@ class Inspector:
         session.on_cell.add(lambda root: self.draw() if root == session.selected else None)
         session.on_sheet.add(self.draw)
         session.on_progress.add(self._draw_progress)
+        session.on_prices.add(self._draw_prices)
         self.draw()
 
     def close(self) -> None:
@@ -283,6 +284,10 @@ class Inspector:
                 made.set(disabled=True)
                 self._mode_words.set_text(explain(error))
                 self._mode_words.set_class("bad", True)
+
+    def _draw_prices(self) -> None:
+        if (front := self._session.front()) is not None:
+            self._draw_finish(front)
 
     def _draw_facts(self, version: Version) -> None:
         drawn = (version.key, version.state, version.model)

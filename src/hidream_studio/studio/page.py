@@ -21,6 +21,7 @@ from hidream_studio.studio.dom import Tag
 from hidream_studio.studio.feed import Feed
 from hidream_studio.studio.inspector import Inspector
 from hidream_studio.studio.overlays import Overlays
+from hidream_studio.studio.picks import KeptPicks
 from hidream_studio.studio.restore import restored_from_png
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.sheet_region import SheetRegion
@@ -56,6 +57,7 @@ class Page:
             self.sheet = SheetRegion(session, run)
             self.inspector = Inspector(session, run, base_url)
             Tray(session, run)
+            KeptPicks(session)
             self._drop = DropZone(self._run_with(self._dropped), lambda text: session.on_toast(Toast(str(text))))
             Hotkeys(self._pressed)
             self.overlays = Overlays(session, run)

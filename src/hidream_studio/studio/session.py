@@ -71,6 +71,7 @@ class Session:
         self.on_compose = Signal()  # written from elsewhere than by typing
         self.on_typed = Signal()  # anything in the column changed: prices do
         self.on_queue = Signal()
+        self.on_prices = Signal()  # a picture is done: what others will take is known better
         self.on_worker = Signal()
         self.on_toast = Signal()  # (Toast)
         self.on_view = Signal()  # (list of versions): open the viewer
@@ -278,7 +279,8 @@ class Session:
         if len(versions) < 2 and self.selected is not None:
             versions = [version for version in self.model.family(self.selected) if version.has_image]
         if not 2 <= len(versions) <= MAX_COMPARED:
-            self.on_toast(Toast(f"Compare takes 2 to {MAX_COMPARED} pictures: pick them with Space."))
+            now = f"{len(versions)} are picked" if len(versions) > MAX_COMPARED else "pick them with Space"
+            self.on_toast(Toast(f"Compare takes 2 to {MAX_COMPARED} pictures: {now}."))
             return
         self.on_view(versions)
 

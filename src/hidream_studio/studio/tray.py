@@ -1,53 +1,95 @@
-"""The tray: what was picked, and what can be done with all of it at once."""
+"""The tray: what was picked, and what can be done with all of it at once.
+
+While there are picks its buttons stay the same elements: a click never falls on one that is just being replaced.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from nicegui import ui
 
 from hidream_studio.errors import StudioError
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.dom import Tag, icon
-from hidream_studio.studio.session import Session
+from hidream_studio.studio.session import MAX_COMPARED, Session
 from hidream_studio.studio.versions import Version, side_name
 
-SHOWN_PICKS = 60
+SHOWN_PICKS = 60  # the latest
 _HINTS = (("Space", "pick"), ("C", "compare"), ("F", "finish"), ("V", "new seeds"), ("X", "reject"), ("?", "all keys"))
+_FINISHES: tuple[PresetId, ...] = ("standard", "high")
 
 
 class Tray:
     def __init__(self, session: Session, run: Run) -> None:
         self._session = session
         self._run = run
-        self._shown: tuple[Any, ...] = ()
+        self._shown: list[str] = []  # keys of the picks in the strip
         self._root = Tag("footer", classes="tray", aria_label="Picked pictures")
+        self._draw_hints()
         session.on_marks.add(self.draw)
-        self.draw()
+        session.on_prices.add(self.draw)
 
     def draw(self) -> None:
         picks = self._session.picked_versions()
-        shown = (tuple(version.key for version in picks), self._session.finish_mode)
-        if shown == self._shown and self._root.default_slot.children:
-            return
-        self._shown = shown
-        self._root.clear()
-        with self._root:
-            if picks:
-                self._draw_picks(picks)
-            else:
-                with Tag("div", classes="tray-hints"):
-                    for key, meaning in _HINTS:
-                        with Tag("span"):
-                            Tag("kbd", key)
-                            Tag("span", meaning)
+        keys = [version.key for version in picks]
+        if bool(keys) != bool(self._shown):
+            (self._build if keys else self._draw_hints)()
+        if keys:
+            self._draw_words(picks)
+        if keys and keys != self._shown:
+            self._draw_strip(picks, grown=keys[-1] not in self._shown)
+        self._shown = keys
 
-    def _draw_picks(self, picks: list[Version]) -> None:
+    def _draw_hints(self) -> None:
+        self._root.clear()
+        with self._root, Tag("div", classes="tray-hints"):
+            for key, meaning in _HINTS:
+                with Tag("span"):
+                    Tag("kbd", key)
+                    Tag("span", meaning)
+
+    def _build(self) -> None:
         session = self._session
-        Tag("span", f"{len(picks)} picked", "tray-count", role="status")
-        with Tag("div", classes="tray-picks"):
-            for version in picks[:SHOWN_PICKS]:
+        self._root.clear()
+        self._finishes: dict[PresetId, tuple[Tag, Tag]] = {}
+        with self._root:
+            self._count = Tag("span", "", "tray-count", role="status")
+            self._strip = Tag("div", classes="tray-picks")
+            Tag("span", classes="bar-space")
+            self._compare = Tag("button", on_click=self._run(session.compare))
+            with self._compare:
+                icon("compare")
+                Tag("span", "Compare")
+                self._compare_limit = Tag("span", "", "estimate")
+            for preset_id in _FINISHES:
+                with Tag("button", on_click=self._finisher(preset_id)):
+                    self._finishes[preset_id] = (Tag("span", ""), Tag("span", "", "estimate"))
+            Tag("button", "Clear", "quiet", on_click=session.clear_picks)
+
+    def _draw_words(self, picks: list[Version]) -> None:
+        session = self._session
+        self._count.set_text(f"{len(picks)} picked")
+        few, many = len(picks) < 2, len(picks) > MAX_COMPARED
+        self._compare.set(disabled=True if few or many else None)
+        self._compare.set(title=f"Compare takes 2 to {MAX_COMPARED} pictures" if few or many else "C")
+        self._compare_limit.set_text(f"at most {MAX_COMPARED}" if many else "")
+        self._compare_limit.show(many)
+        for preset_id, (name, price) in self._finishes.items():
+            preset = session.profile.preset(preset_id)
+            target = f"with {preset.steps} steps" if session.finish_mode == "exact" else f"at {side_name(preset.width)}"
+            name.set_text(f"{'Finish' if len(picks) == 1 else 'Finish all'} {target}")
+            try:
+                price.set_text(words.about(session.finish_price(picks, preset_id)))
+            except StudioError:
+                price.set_text("")
+
+    def _draw_strip(self, picks: list[Version], *, grown: bool) -> None:
+        self._strip.clear()
+        with self._strip:
+            for version in picks[-SHOWN_PICKS:]:
                 Tag(
                     "button",
                     on_click=self._select(version),
@@ -55,27 +97,14 @@ class Tray:
                     title=f"seed {version.job.seed}",
                     style=f"background-image:url(/api/images/{version.key}/thumb)",
                 )
-        Tag("span", classes="bar-space")
-        with Tag("button", on_click=self._run(session.compare), disabled=None if len(picks) > 1 else True):
-            icon("compare")
-            Tag("span", "Compare")
-        self._finish_button(picks, "standard")
-        self._finish_button(picks, "high")
-        Tag("button", "Clear", "quiet", on_click=session.clear_picks)
+        if grown:  # the new one stands at the end, which a full strip hides
+            with self._root:
+                ui.run_javascript(f"getHtmlElement({self._strip.id})?.scrollTo(1e6, 0)")
 
-    def _finish_button(self, picks: list[Version], preset_id: PresetId) -> None:
+    def _finisher(self, preset_id: PresetId) -> Callable[[], object]:
         session = self._session
-        preset = session.profile.preset(preset_id)
-        try:
-            price = words.about(session.finish_price(picks, preset_id))
-        except StudioError:
-            price = ""
-        one = len(picks) == 1
-        target = f"with {preset.steps} steps" if session.finish_mode == "exact" else f"at {side_name(preset.width)}"
-        with Tag("button", on_click=self._run(lambda: session.finish(session.picked_versions(), preset_id))):
-            Tag("span", f"{'Finish' if one else 'Finish all'} {target}")
-            Tag("span", price, "estimate")
+        return self._run(lambda: session.finish(session.picked_versions(), preset_id))
 
-    def _select(self, version: Version) -> Callable[[], Any]:
+    def _select(self, version: Version) -> Callable[[], None]:
         session = self._session
         return lambda: session.choose_version(session.model.root_of(version.key), version.key)

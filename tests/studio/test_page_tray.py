@@ -1,0 +1,96 @@
+"""Picks and the tray that holds them: kept over a reload, priced as everywhere else, and honest about its limits."""
+
+from __future__ import annotations
+
+import pytest
+from page_helpers import FINISHED, cell, compose
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+PRICES_AGREE = """() => {
+  const told = (selector) => document.querySelector(selector)?.innerText;
+  const prices = [".finish-buttons", ".tray"].map((place) =>
+    [...document.querySelectorAll(`${place} button:not(.quiet) .estimate:not([hidden])`)].map((e) => e.innerText));
+  return told(".queue-text") === "Queue empty" && prices[0].length === 2 && String(prices[0]) === String(prices[1]);
+}"""
+
+
+def drawn(page, prompt, count):
+    compose(page, prompt, count=count)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text(prompt)
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(count)
+
+
+def pick(page, index):
+    cell(page, index).locator(".cell-pick").click()
+
+
+def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
+    page = visitor.open()
+    drawn(page, "what is picked for good", 3)
+    count = page.locator(".tray-count")
+    for index in (2, 0):
+        pick(page, index)
+    expect(count).to_have_text("2 picked")
+    strip = page.locator(".tray-picks button")
+    order = [strip.nth(at).get_attribute("aria-label") for at in range(2)]
+    page.reload()
+    expect(count).to_have_text("2 picked")
+    expect(page.locator(".cell.picked")).to_have_count(2)
+    assert [strip.nth(at).get_attribute("aria-label") for at in range(2)] == order
+
+    other_tab = page.context.new_page()
+    visitor.watch.follow(other_tab)
+    other_tab.goto(visitor.server.url)
+    expect(cell(other_tab, 0)).to_have_class("cell is-finished")
+    expect(other_tab.locator(".tray-hints")).to_be_visible()
+    pick(other_tab, 1)
+    expect(other_tab.locator(".tray-count")).to_have_text("1 picked")
+    expect(count).to_have_text("2 picked")
+
+    pick(page, 0)
+    expect(count).to_have_text("1 picked")
+    page.reload()
+    expect(count).to_have_text("1 picked")
+    page.locator(".tray button", has_text="Clear").click()
+    expect(count).to_have_count(0)
+    page.reload()
+    page.wait_for_function("window.did_handshake === true")
+    pick(page, 1)
+    expect(count).to_have_text("1 picked")  # and none of those that were cleared
+
+
+def test_compare_says_at_its_button_how_many_it_takes(visitor):
+    page = visitor.open()
+    drawn(page, "more than can be compared", 5)
+    button = page.locator(".tray").get_by_role("button", name="Compare")
+    pick(page, 0)
+    expect(button).to_be_disabled()
+    expect(button).to_have_attribute("title", "Compare takes 2 to 4 pictures")
+    for index in range(1, 4):
+        pick(page, index)
+    expect(button).to_be_enabled()
+    expect(button).to_have_text("Compare")
+    pick(page, 4)
+    expect(button).to_be_disabled()
+    expect(button).to_have_text("Compareat most 4")
+    page.keyboard.press("c")
+    expect(page.locator(".toast").last).to_have_text("Compare takes 2 to 4 pictures: 5 are picked.")
+    pick(page, 4)
+    button.click()
+    expect(page.locator(".viewer-chip")).to_have_count(4)
+
+
+def test_the_tray_names_the_price_that_the_picture_itself_names(visitor):
+    page = visitor.open()
+    drawn(page, "what finishing costs", 1)
+    cell(page, 0).click()
+    pick(page, 0)
+    page.wait_for_function(PRICES_AGREE)
+    page.get_by_role("textbox", name="Steps;").fill("60")  # by now it is better known what a step takes
+    page.locator(".generate").click()
+    expect(page.locator(".cell.is-running")).to_have_count(1)
+    page.wait_for_function(PRICES_AGREE)
