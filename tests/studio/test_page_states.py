@@ -324,3 +324,37 @@ def test_a_paused_queue_is_told_of_under_generate_until_it_goes_on(visitor):
     expect(why).to_have_text("The queue is paused; new pictures wait.")
     page.get_by_role("button", name="Resume the queue").click()
     expect(why).to_have_text("")
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_what_was_just_asked_for_comes_into_sight(visitor, phone):
+    page = visitor.open(viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 500})
+    compose(page, "what is asked for again and again", count=16)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    group = page.locator(".group").first
+    expect(group.locator("h3")).to_have_text("what is asked for again and again")
+    expect(group.locator(".cell").first).to_be_in_viewport()
+    expect(group.locator(FINISHED)).to_have_count(16)
+    group.locator(".cell").last.scroll_into_view_if_needed()
+    expect(group.locator(".cell").first).not_to_be_in_viewport()
+    compose(page, "something else", count=1)
+    page.keyboard.press("Control+Enter")
+    expect(group.locator("h3")).to_have_text("something else")
+    expect(group.locator(".cell")).to_be_in_viewport(ratio=0.9)
+
+
+def test_pictures_that_a_search_hides_are_told_of_and_shown_with_one_click(visitor):
+    page = visitor.open()
+    search = page.get_by_role("textbox", name="Search")
+    search.fill("no picture has this")
+    expect(page.locator(".nothing")).to_be_visible()
+    compose(page, "what a search hides", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    toast = page.locator(".toast").last
+    expect(toast).to_contain_text("hides the pictures on their way")
+    toast.get_by_role("button", name="Show all").click()
+    expect(search).to_have_value("")
+    expect(page.locator(".group h3").first).to_have_text("what a search hides")
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)

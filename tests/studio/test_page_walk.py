@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 def test_the_whole_loop(visitor):
     page = visitor.open()
 
-    # first visit: an example, and what a click will cost
+    # first visit: what the model can draw, an example, and what a click will cost
+    expect(page.locator(".welcome")).to_contain_text("o1-tiny knows only shapes in named colours")
     expect(page.locator(".welcome-examples button")).to_have_count(3)
     expect(page.locator(".generate")).to_have_text(re.compile(r"Generate 4~\d"))
     prompt = page.locator(".welcome-examples button span").first.inner_text()

@@ -65,6 +65,7 @@ class ModelProfile(_Frozen):
     presets: tuple[Preset, ...]
     keep_composition_strength: float = 0.5  # where a finish names none: 0 the draft, 1 all new
     examples: tuple[str, ...] = Field(default=())  # prompts that this model can draw
+    draws: str = ""  # all that it can, where that is little
 
     @property
     def native_area(self) -> int:

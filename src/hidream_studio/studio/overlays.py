@@ -127,6 +127,12 @@ class Overlays:
                 "Write a list (12, 24, 36) or a range (10..50/10) into steps, guidance, size or seed: "
                 "a contact sheet with labelled rows and columns.",
             )
+            Tag("h3", "Search")
+            Tag(
+                "p",
+                'Words and "phrases" of the prompt, and settings: seed:42, steps:24, size:512x512, guidance:3, '
+                "preset:quick, fav:1.",
+            )
             Tag("h3", "Settings that travel")
             Tag("p", "Drop a PNG anywhere: its settings come back. Pictures of this studio carry all of theirs.")
 

@@ -74,6 +74,7 @@ class Session:
         self.on_prices = Signal()  # a picture is done: what others will take is known better
         self.on_worker = Signal()
         self.on_toast = Signal()  # (Toast)
+        self.on_asked = Signal()  # (first new root, or None where the look has no place for it): Generate was pressed
         self.on_view = Signal()  # (list of versions): open the viewer
 
         self._save_task: asyncio.Task[None] | None = None
@@ -178,9 +179,11 @@ class Session:
             )
         else:
             views = (await self.studio.submit_sheet(wanted.sheet())).jobs
-        for view in views:
-            if view.id not in self.model:  # its event may have been quicker
-                self.take(version_of_job(view))
+        versions = [version_of_job(view) for view in views]
+        for version in versions:
+            if version.key not in self.model:  # its event may have been quicker
+                self.take(version)
+        self.on_asked(next((version.key for version in versions if version.key in self.model), None))
 
     async def generate_new_seeds(self) -> None:
         """The same again with seeds that nobody has seen."""

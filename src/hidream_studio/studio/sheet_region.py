@@ -18,6 +18,7 @@ from hidream_studio.studio.compose_state import plan
 from hidream_studio.studio.dom import Tag, icon
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.shelf import FILTERS, Filter, Look
+from hidream_studio.studio.signals import Toast
 from hidream_studio.studio.versions import Version, progress_words
 
 _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
@@ -59,6 +60,7 @@ class SheetRegion:
         session.on_cell.add(self._draw_cell)
         session.on_progress.add(self._draw_progress)
         session.on_marks.add(self._draw_marks)
+        session.on_asked.add(self._asked)
 
     def _draw_filters(self) -> None:
         self._filters = {}
@@ -90,12 +92,12 @@ class SheetRegion:
         self._session.save_view(thumb_px=size)
 
     def _filter(self, name: Filter) -> Callable[[], Any]:
-        async def show() -> None:
-            for other, tag in self._filters.items():
-                tag.set(aria_pressed="true" if other == name else "false")
-            await self._session.show(replace(self._session.look, filter=name))
+        return self._run(lambda: self._show_filter(name, replace(self._session.look, filter=name)))
 
-        return self._run(show)
+    async def _show_filter(self, name: Filter, look: Look) -> None:
+        for other, tag in self._filters.items():
+            tag.set(aria_pressed="true" if other == name else "false")
+        await self._session.show(look)
 
     def _searched(self, text: str) -> Any:
         self._query = text.strip()
@@ -187,6 +189,8 @@ class SheetRegion:
         session = self._session
         with Tag("section", classes="welcome"):
             Tag("h2", "What do you want to see?")
+            if session.profile.draws:
+                Tag("p", f"{session.profile.name} knows only {session.profile.draws}.")
             Tag("p", "Explore with cheap drafts, then finish the picks. Try one of these:")
             with Tag("div", classes="welcome-examples"):
                 for prompt in session.profile.examples[:3]:
@@ -210,6 +214,22 @@ class SheetRegion:
             await session.generate()
 
         return draw
+
+    # what was asked for comes into sight
+
+    def _asked(self, root: str | None) -> None:
+        """New pictures come where a sheet that was scrolled down, and a phone, do not look."""
+        if root is not None:
+            asyncio.get_running_loop().call_soon(self.sheet.bring_into_sight, root)  # after the cells themselves
+        else:
+            hidden = "This search or filter hides the pictures on their way."
+            self._session.on_toast(Toast(hidden, "Show all", self._show_all))
+
+    async def _show_all(self) -> None:
+        self._query = ""
+        self.search.set("")
+        self.search.mark_invalid(False)
+        await self._show_filter("all", Look())
 
     # what cells ask for
 

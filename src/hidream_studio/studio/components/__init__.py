@@ -57,6 +57,9 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
         """Select from here; what is selected on the page is told by the page."""
         self.run_method("choose", key)
 
+    def bring_into_sight(self, key: str) -> None:
+        self.run_method("bringIntoSight", key)
+
     def focus_cell(self, key: str) -> None:
         self.run_method("focusCell", key)
 

@@ -83,6 +83,15 @@ export default {
       cell?.focus({ preventScroll: true });
       cell?.scrollIntoView({ block: "nearest" });
     },
+    // The top of the sheet, or as far down as the cell needs. A phone's sheet has no scroll of its own: the page has.
+    bringIntoSight(key) {
+      this.$nextTick(() => {
+        const scroll = this.$el.parentElement;
+        scroll.scrollTop = 0;
+        if (getComputedStyle(scroll).overflowY === "visible") scroll.parentElement.scrollIntoView();
+        this.$el.querySelector(`[data-key="${CSS.escape(key)}"]`)?.scrollIntoView({ block: "nearest" });
+      });
+    },
     onAct(event) {
       if (event.act === "select") {
         if (this.selected === event.key) return;
