@@ -46,6 +46,15 @@ def test_a_cell_shows_what_is_being_drawn_then_the_newest_picture():
     assert model.front("a01").key == "a01"
 
 
+def test_while_a_final_is_drawn_the_newest_picture_stands_for_its_cell():
+    model = model_of(version("a01"), version("a02", parent="a01"), version("a03", parent="a01", state="running"))
+    assert model.front("a01").key == "a03"
+    assert model.shown_picture("a01").key == "a02"
+    model.choose("a01", "a01")
+    assert model.shown_picture("a01").key == "a01"
+    assert model.shown_picture("nowhere") is None
+
+
 def test_a_version_that_somebody_chose_stays_in_front_until_a_new_one_comes():
     model = model_of(version("a01"), version("a02", parent="a01"))
     model.choose("a01", "a01")

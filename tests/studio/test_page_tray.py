@@ -94,3 +94,28 @@ def test_the_tray_names_the_price_that_the_picture_itself_names(visitor):
     page.locator(".generate").click()
     expect(page.locator(".cell.is-running")).to_have_count(1)
     page.wait_for_function(PRICES_AGREE)
+
+
+def test_a_pick_becomes_its_final_so_that_finals_are_compared(visitor):
+    page = visitor.open()
+    drawn(page, "what is finished and compared", 2)
+    for index in range(2):
+        pick(page, index)
+    tray = page.locator(".tray")
+    tray.get_by_role("button", name="Finish all at 384").click()
+    expect(page.locator(".group").first.locator(".cell.is-finished .badge")).to_have_text(["384", "384"])
+    expect(tray.get_by_role("status")).to_have_text("2 picked")
+    tray.get_by_role("button", name="Compare").click()
+    expect(page.locator(".viewer-label").first).to_contain_text("384 × 384")
+    expect(page.locator(".viewer-label").last).to_contain_text("384 × 384")
+    page.keyboard.press("Escape")
+    cell(page, 0).locator(".cell-versions button").first.click()  # the draft: it is what is seen now, and so picked
+    tray.get_by_role("button", name="Compare").click()
+    expect(page.locator(".viewer-differences")).to_contain_text("384 × 384")
+    expect(page.locator(".viewer-differences")).to_contain_text("256 × 256")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(tray.get_by_role("status")).to_have_text("2 picked")
+    cell(page, 1).click()
+    page.keyboard.press("x")
+    expect(tray.get_by_role("status")).to_have_text("1 picked")

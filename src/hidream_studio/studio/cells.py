@@ -123,6 +123,13 @@ class SheetModel:
                 return matching[-1]
         return family[-1]
 
+    def shown_picture(self, root: str) -> Version | None:
+        """The front, if it is a picture; else the newest picture of its family."""
+        front = self.front(root)
+        if front is None or front.has_image:
+            return front
+        return next((version for version in reversed(self.family(root)) if version.has_image), None)
+
     def family(self, root: str) -> list[Version]:
         return [self._versions[key] for key in self._members.get(root, [])]
 

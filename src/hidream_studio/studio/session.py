@@ -54,7 +54,7 @@ class Session:
         self.kept = MOST_KEPT
         self._shown = 0
         self.selected: str | None = None  # root key
-        self.picked: list[str] = []  # version keys
+        self.picked: list[str] = []  # version keys, at most one of a family
         self.finish_mode: FinishMode = "re-render"
         self.strength = studio.profile.keep_composition_strength
         self.dismissed: list[str] = []
@@ -137,8 +137,9 @@ class Session:
         return self.model.front(self.selected) if self.selected is not None else None
 
     def picked_versions(self) -> list[Version]:
-        found = (self.model.version(key) for key in self.picked)
-        return [version for version in found if version is not None and version.has_image]
+        """A pick stands for the picture that its cell shows; while a final of it is drawn, for the one before."""
+        found = (self.model.shown_picture(self.model.root_of(key)) for key in self.picked)
+        return [version for version in found if version is not None and not version.rejected]
 
     # compose
 
@@ -265,12 +266,14 @@ class Session:
         front = self.model.front(root)
         if front is None or not front.has_image:
             return
-        family = {version.key for version in self.model.family(root)}
-        if family & set(self.picked):
-            self.picked = [key for key in self.picked if key not in family]
-        else:
+        if not self._unpick(root):
             self.picked.append(front.key)
         self.on_marks()
+
+    def _unpick(self, root: str) -> bool:
+        before = self.picked
+        self.picked = [key for key in before if self.model.root_of(key) != root]
+        return len(self.picked) < len(before)
 
     def clear_picks(self) -> None:
         self.picked.clear()
@@ -301,9 +304,8 @@ class Session:
         rejected = not front.rejected
         await self._update_image(front.key, rejected=rejected)
         if rejected:
-            if front.key in self.picked:
-                self.picked.remove(front.key)
-                self.on_marks()
+            self._unpick(root)
+            self.on_marks()
             self.on_toast(Toast(f"Rejected seed {front.job.seed}.", "Undo", lambda: self._undo_reject(front.key)))
 
     async def delete(self, root: str) -> None:
@@ -405,7 +407,8 @@ class Session:
             self._trim()
         else:
             self.on_cell(before or self.model.root_of(version.key))
-        if version.key in self.picked or self.selected == self.model.root_of(version.key):
+        root = self.model.root_of(version.key)
+        if self.selected == root or any(self.model.root_of(key) == root for key in self.picked):
             self.on_marks()
 
     def _look_again_soon(self) -> None:

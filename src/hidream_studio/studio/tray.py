@@ -40,7 +40,7 @@ class Tray:
         if keys:
             self._draw_words(picks)
         if keys and keys != self._shown:
-            self._draw_strip(picks, grown=keys[-1] not in self._shown)
+            self._draw_strip(picks, grown=len(keys) > len(self._shown))
         self._shown = keys
 
     def _draw_hints(self) -> None:
