@@ -268,6 +268,8 @@ def test_a_draft_that_is_gone_cannot_be_finished(live: LiveStudio):
     assert end.state == "failed"
     assert end.error is not None
     assert (end.error.code, "has vanished" in end.error.message) == ("not_found", True)
+    with pytest.raises(NotFoundError, match="has vanished"):
+        live.run(live.studio.retry(waiting.id))
 
 
 def test_a_cancelled_job_is_put_back_with_one_call_also_smaller(live: LiveStudio):
