@@ -358,3 +358,29 @@ def test_pictures_that_a_search_hides_are_told_of_and_shown_with_one_click(visit
     expect(search).to_have_value("")
     expect(page.locator(".group h3").first).to_have_text("what a search hides")
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
+
+
+def test_the_ghosts_of_a_group_go_with_one_click(visitor):
+    page = visitor.open()
+    page.get_by_role("button", name="Pause the queue").click()
+    compose(page, "what nobody waits for", count=5)
+    page.locator(".generate").click()
+    group = page.locator(".group", has_text="what nobody waits for")
+    expect(group.locator(".cell.is-waiting")).to_have_count(5)
+    group.locator(".cell-cancel").first.click()
+    expect(group.locator(".cell.is-cancelled")).to_have_count(1)
+    dismiss = group.get_by_role("button", name=re.compile(r"^Dismiss \d cancelled$"))
+    expect(dismiss).to_have_count(0)  # one has its own button
+    for cancelled in (2, 3):
+        group.locator(".cell-cancel").first.click()
+        expect(group.locator(".cell.is-cancelled")).to_have_count(cancelled)
+    expect(dismiss).to_have_text("Dismiss 3 cancelled")
+    dismiss.click()
+    expect(group.locator(".cell")).to_have_count(2)
+    page.reload()
+    expect(group.locator(".cell.is-waiting")).to_have_count(2)
+    page.locator(".queue").get_by_role("button", name="Clear").click()
+    dismiss.click()
+    expect(group).to_have_count(0)
+    page.get_by_role("button", name="Resume the queue").click()
+    expect(page.locator(".queue-text")).to_have_text("Queue empty")

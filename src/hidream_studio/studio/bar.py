@@ -90,7 +90,7 @@ def queue_words(waiting: int, running: int, drain_s: float, *, paused: bool) -> 
     if waiting + running == 0:
         return "Paused" if paused else "Queue empty"
     text = f"{waiting} waiting" if waiting else "Drawing"
-    if drain_s > 0:
+    if drain_s > 0 and not (paused and waiting):  # those that wait take as long as the pause
         text += f" · {words.about(drain_s)}"
     return f"Paused · {text}" if paused else text
 

@@ -172,8 +172,13 @@ def recalled(job: Job, state: ComposeState) -> ComposeState:
 
 
 def in_shape(width: int, height: int, ratio: float) -> tuple[int, int]:
-    """About the same area in another shape (width / height), sides in multiples of 32 px and inside the limits."""
-    return _fitting(math.sqrt(width * height * ratio), math.sqrt(width * height / ratio))
+    """About the same area in another shape (width / height), sides in multiples of 32 px and inside the limits.
+
+    Where a side would become too short the picture grows instead: a shape that is asked for is kept.
+    """
+    across, down = math.sqrt(width * height * ratio), math.sqrt(width * height / ratio)
+    grown = max(1.0, MIN_SIDE_PX / min(across, down))
+    return _fitting(across * grown, down * grown)
 
 
 def _fitting(width: float, height: float) -> tuple[int, int]:

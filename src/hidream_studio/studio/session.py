@@ -373,11 +373,18 @@ class Session:
             await self.studio.retry(front.key, smaller=smaller)
             self.dismiss(front.key)
 
-    def dismiss(self, key: str) -> None:
+    def dismiss(self, *keys: str) -> None:
         """A failed or cancelled job's cell goes; the job itself stays in the history."""
-        self.dismissed = [*self.dismissed, key][-KEPT_DISMISSED:]
+        self.dismissed = [*self.dismissed, *keys][-KEPT_DISMISSED:]
         self._in_background(asyncio.to_thread(self.studio.library.set_setting, DISMISSED_SETTING, self.dismissed))
-        self.forget(key)
+        for key in keys:
+            self.forget(key)
+
+    def dismiss_cancelled(self, group_id: str) -> None:
+        """All ghosts of a group at once."""
+        group = self.model.group(group_id)
+        fronts = [self.model.front(root) for root in group.roots] if group is not None else []
+        self.dismiss(*(front.key for front in fronts if front is not None and front.state == "cancelled"))
 
     def recall(self, root: str) -> None:
         front = self.model.front(root)

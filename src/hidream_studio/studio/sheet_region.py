@@ -245,6 +245,7 @@ class SheetRegion:
             "retry": lambda: session.retry(key),
             "smaller": lambda: session.retry(key, smaller=True),
             "dismiss": lambda: self._dismiss(key),
+            "dismiss-group": lambda: session.dismiss_cancelled(key),
             "version": lambda: session.choose_version(key, str(event.get("version"))),
             "more": lambda: session.show(older=True),
             "save-sheet": lambda: ui.download(f"/studio/sheets/{key}.png", f"sheet-{key}.png"),

@@ -127,6 +127,9 @@ export default {
     at(row, column) {
       return { gridArea: `${row + 1} / ${column + 1}` };
     },
+    ghosts(group) {
+      return group.cells.filter((cell) => cell.front.state === "cancelled").length;
+    },
     columns(group) {
       return group.grid ? { gridTemplateColumns: `max-content repeat(${group.grid.columns.length}, minmax(min(112px, var(--thumb-min)), calc(var(--thumb-min) * 1.6)))` } : null;
     },
@@ -137,6 +140,8 @@ export default {
       <header class="group-head">
         <h3 :title="group.prompt">{{ group.prompt }}</h3>
         <span class="group-facts" :title="group.facts">{{ group.facts }}</span>
+        <button v-if="ghosts(group) > 1" class="small quiet" @click="$emit('act', { act: 'dismiss-group', key: group.id })">
+          Dismiss {{ ghosts(group) }} cancelled</button>
         <button v-if="group.sheet" class="tool" @click="$emit('act', { act: 'save-sheet', key: group.id })"
           title="Save as one PNG" aria-label="Save this contact sheet as one PNG"><i class="icon icon-download"></i></button>
         <button class="tool" @click="$emit('act', { act: 'recall-group', key: group.id })"
