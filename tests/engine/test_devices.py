@@ -1,4 +1,4 @@
-"""What a device tells of itself, and what running out of memory looks like. A fake stands for NVIDIA's tool."""
+"""What a device tells of itself, and what running out of memory looks like. Fakes stand for what NVIDIA's driver brings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hidream_studio.engine import devices
 from hidream_studio.engine.devices import driver_version, is_out_of_memory, memory_errors_named
 from hidream_studio.errors import OutOfMemoryError
 
@@ -14,6 +15,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
 def test_a_driver_is_what_nvidia_s_own_tool_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert driver_version(GPU) is None  # no such tool
     tool = tmp_path / "nvidia-smi"
@@ -23,6 +25,15 @@ def test_a_driver_is_what_nvidia_s_own_tool_says(tmp_path: Path, monkeypatch: py
     assert driver_version(CPU) is None
     tool.write_text("#!/bin/sh\necho it failed\nexit 9\n")
     assert driver_version(GPU) is None
+
+
+@pytest.mark.parametrize("module", ["NVIDIA UNIX x86_64 Kernel Module", "NVIDIA UNIX Open Kernel Module for x86_64"])
+def test_linux_s_driver_tells_its_version_without_a_tool(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told = f"NVRM version: {module}  580.95.05  Release Build  (dvs-builder)  Tue Sep 23 10:11:16 UTC 2025\n"
+    monkeypatch.setattr(devices, "DRIVER_FILE", tmp_path / "version")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    devices.DRIVER_FILE.write_text(told + "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
+    assert driver_version(GPU) == "580.95.05"
 
 
 def test_torch_s_words_for_a_cpu_without_memory_become_one_sentence_with_the_numbers():
