@@ -1,4 +1,4 @@
-"""What a device tells of itself, and what running out of memory looks like. Fakes stand for what NVIDIA's driver brings."""
+"""What a device tells of itself, and how running out of memory looks. Fakes stand for what NVIDIA's driver brings."""
 
 from __future__ import annotations
 
