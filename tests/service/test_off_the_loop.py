@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from live_studio import LiveStudio, asked
 
-from hidream_studio.errors import ConflictError
+from hidream_studio.errors import ConflictError, LibraryError
 from hidream_studio.job.request import FinishRequest, SheetRequest
 from hidream_studio.library.database import Database
 from hidream_studio.library.library import Library
+from hidream_studio.service.views import JobView
 from hidream_studio.studio.contact import sheet_png
+from hidream_studio.studio.feed import Feed
 from hidream_studio.studio.session import Session
 
 
@@ -73,6 +76,36 @@ def test_a_job_that_ends_while_the_sheet_is_read_is_shown_as_it_is(live: LiveStu
     version = live.call(lambda: session.model.version(view.id))
     assert version is not None
     assert (version.state, version.has_image) == ("finished", True)
+
+
+def test_a_page_whose_library_could_not_be_read_catches_up(
+    live: LiveStudio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    session = live.call(lambda: Session(live.studio))
+    feed = live.call(lambda: Feed(session, since=live.studio.last_event))
+    loops = live.call(lambda: [asyncio.ensure_future(loop) for loop in (feed._follow(), feed._flush_loop())])
+    broken = threading.Event()
+    read = live.studio.job
+
+    async def job(key: str) -> JobView:
+        if broken.is_set():
+            raise LibraryError("the library cannot be read: disk I/O error")
+        return await read(key)
+
+    monkeypatch.setattr(live.studio, "job", job)
+    view = live.submit()
+    broken.set()
+    live.until(lambda: "disk I/O error" in caplog.text)
+    broken.clear()
+    live.wait(view.id)
+    live.until(lambda: _has_picture(session, view.id))
+    assert not any(loop.done() for loop in loops)
+    live.call(lambda: [loop.cancel() for loop in loops])
+
+
+def _has_picture(session: Session, key: str) -> bool:
+    version = session.model.version(key)
+    return version is not None and version.has_image
 
 
 def test_a_sheet_is_saved_as_one_picture_while_its_jobs_come_and_go(live: LiveStudio):

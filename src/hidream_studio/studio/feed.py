@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from dataclasses import replace
 from typing import Any
 
 from nicegui import background_tasks
 
-from hidream_studio.errors import NotFoundError
+from hidream_studio.errors import LibraryError, NotFoundError
 from hidream_studio.job.events import Event
 from hidream_studio.service.views import Preview
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.versions import LIVE, version_of_image, version_of_job
 
+logger = logging.getLogger(__name__)
+
 FLUSH_S = 0.03
+RETRY_S = 1.0  # after the library could not be read
 TICK_S = 0.5  # how often waiting times are told anew
 
 
@@ -30,6 +34,7 @@ class Feed:
         self._previews: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self._queue_changed = False
+        self._behind = False  # the library could not be read when something changed: all of it is read anew
         self._unfinished = 0  # jobs, when the queue was last looked at
 
     def start(self) -> None:
@@ -42,8 +47,16 @@ class Feed:
 
     async def _follow(self) -> None:
         async for event in self._session.studio.subscribe(self._since):
-            await self._take(event)
+            try:
+                await self._take(event)
+            except LibraryError as error:
+                self._fall_behind(error)
         self.stop()  # the server is stopping
+
+    def _fall_behind(self, error: LibraryError) -> None:
+        logger.warning("a page shows what it last knew, and asks again: %s", error.message)
+        self._behind = True
+        self._wake.set()
 
     async def _take(self, event: Event) -> None:
         session = self._session
@@ -79,15 +92,26 @@ class Feed:
             await self._wake.wait()
             await asyncio.sleep(FLUSH_S)
             self._wake.clear()
-            jobs, self._dirty_jobs = self._dirty_jobs, {}
-            previews, self._previews = self._previews, {}
-            for key in jobs:
-                await self._session.refresh_job(key)
-            for key, data in previews.items():
-                self._preview(key, data)
-            if self._queue_changed:
-                self._queue_changed = False
-                self._tell_queue()
+            try:
+                await self._flush()
+            except LibraryError as error:
+                self._fall_behind(error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _flush(self) -> None:
+        jobs, self._dirty_jobs = self._dirty_jobs, {}
+        previews, self._previews = self._previews, {}
+        if self._behind:
+            await self._session.reload(keep_older=True)
+            self._behind = False
+            self._session.on_sheet()
+        for key in jobs:
+            await self._session.refresh_job(key)
+        for key, data in previews.items():
+            self._preview(key, data)
+        if self._queue_changed:
+            self._queue_changed = False
+            self._tell_queue()
 
     def _preview(self, key: str, data: dict[str, Any]) -> None:
         version = self._session.model.version(key)
