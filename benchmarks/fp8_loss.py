@@ -33,6 +33,7 @@ from torch import Tensor
 from hidream_studio.bench.adherence import check
 from hidream_studio.bench.world.captions import Asked
 from hidream_studio.bench.world.prompts import CLASSES, held_out
+from hidream_studio.job.profiles import read_profile
 from hidream_studio.model.checkpoint import open_checkpoint
 from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import patchify, to_uint8
@@ -46,7 +47,7 @@ from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 Pixels = npt.NDArray[np.uint8]  # (side, side, 3)
 
-SHIFT, NOISE_SCALE = 3.0, 8.0  # upstream's full recipe
+RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
 MAX_BATCH_TOKENS = 32_768  # of one forward, on a GPU
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 
@@ -55,7 +56,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 def draw(model: O1Transformer, texts: Sequence[list[int]], seeds: Sequence[int], options: Any) -> list[Pixels]:
     """One picture of each prompt; the last text is the unconditional one."""
     side = options.side // PATCH_PX
-    noise = [initial_noise(seed, options.side, options.side, NOISE_SCALE, "upstream", ()) for seed in seeds]
+    noise = [initial_noise(seed, options.side, options.side, RECIPE.noise_scale, "upstream", ()) for seed in seeds]
     z = torch.cat([patchify(one) for one in noise]).to(model.device)
     both = [*texts[:-1], *([texts[-1]] * len(seeds))]
     length = max(map(len, both))
@@ -67,8 +68,8 @@ def draw(model: O1Transformer, texts: Sequence[list[int]], seeds: Sequence[int],
     def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
         return model(z.repeat(2, 1, 1), t.expand(len(both)), prefix, side, side, mask).chunk(2)
 
-    schedule = full_schedule(options.steps, SHIFT)
-    solver = make_solver("unipc", schedule, noise_scale=NOISE_SCALE, seed=0, like=z)
+    schedule = full_schedule(options.steps, RECIPE.shift)
+    solver = make_solver("unipc", schedule, noise_scale=RECIPE.noise_scale, seed=0, like=z)
     for state in denoise(predict, z, schedule, solver, options.guidance):
         z = state.z
     return [to_uint8(one[None], side, side) for one in z]

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
+RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
+
 CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 POOL = 4000  # held-out prompts of a class, of which few leave everything open
 FIRST_SEED, OTHER_SEED = 20_000, 50_000  # of the first prompt; each next one has the next
@@ -57,8 +59,8 @@ class Look:
     side: int  # px
     steps: int
     noise: Noise = "linked"
-    noise_scale: float = 8.0
-    shift: float = 3.0
+    noise_scale: float = RECIPE.noise_scale
+    shift: float = RECIPE.shift
     other_seed: bool = False
     strength: float | None = None  # keeps the composition of the linked draft; 0 is that draft, enlarged
 
@@ -66,8 +68,8 @@ class Look:
         kept = self.strength is not None
         told = [
             (kept, f"keep {self.strength}"), (self.other_seed, "fresh noise" if kept else "other seed"),
-            (self.noise == "upstream", "plain noise"), (self.noise_scale != 8.0, f"scale {self.noise_scale:g}"),
-            (self.shift != 3.0, f"shift {self.shift:g}"),
+            (self.noise == "upstream", "plain noise"), (self.shift != RECIPE.shift, f"shift {self.shift:g}"),
+            (self.noise_scale != RECIPE.noise_scale, f"scale {self.noise_scale:g}"),
         ]  # fmt: skip
         return ", ".join([f"{self.side} px", *(words for true, words in told if true)])
 
@@ -86,12 +88,13 @@ def pairs(side: int, draft_steps: int, final_steps: int) -> list[Pair]:
     draft, final = Look(side // 2, draft_steps), Look(side, final_steps)
     kept = [(f"keep composition {s:g}", replace(final, strength=s)) for s in (0.0, 0.3, 0.5, 0.7, 0.85, 0.95)]
     fresh = replace(final, strength=0.85, other_seed=True)
+    half_scale, half_shift = RECIPE.noise_scale / 2, RECIPE.shift / 2
     return [
         Pair("another seed, same size", final, replace(final, other_seed=True)),
         Pair("re-render, plain seeds", replace(draft, noise="upstream"), final),
         Pair("re-render, linked", draft, final),
-        Pair("re-render, linked, draft's scale 4", replace(draft, noise_scale=4.0), final),
-        Pair("re-render, linked, draft's shift 1.5", replace(draft, shift=1.5), final),
+        Pair(f"re-render, linked, draft's scale {half_scale:g}", replace(draft, noise_scale=half_scale), final),
+        Pair(f"re-render, linked, draft's shift {half_shift:g}", replace(draft, shift=half_shift), final),
         *(Pair(name, draft, look) for name, look in kept),
         Pair("keep composition 0.85, fresh noise", draft, fresh),
     ]

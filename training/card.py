@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from hidream_studio.bench.world.prompts import CLASSES
-from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS
+from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS, TRAINED_SCALE
 
 Row = dict[str, Any]
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -75,11 +75,13 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
     table_rows = [row for row in rows if row["plan"] == "table"]
     times, names = _draw_and_time(options, profile)
     return {
+        "TABLE_NOISE": ", ".join(f"{scale:g}" for scale in sorted({_noise_scale(row) for row in table_rows})),
         "TABLE_COUNT": str(table_rows[0]["count"]["one"]) if table_rows else "0",
         "TABLE": "\n\n".join(_tables(table_rows)),
         "COUNT": str(main_rows[0]["count"]["one"]),
         "MAIN": _main_table(main_rows),
         "PICTURES": link,
+        "DEFAULT_NOISE": f"{profile['recipes']['full']['noise_scale']:g}",
         "THREE": "\n".join(f"![{p}]({link}/{name})" for p, name in zip(FULL_SIZE_PROMPTS, names, strict=True)),
         "EXAMPLES": "\n".join(f"- `{example}`" for example in profile["examples"]),
         "TIMES": times,
@@ -89,10 +91,21 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
     }  # fmt: skip
 
 
+def _order(row: Row) -> tuple[Any, ...]:
+    return _noise_scale(row), -row["side"], -row["steps"], -row["guidance"], row["sampler"] != "unipc"
+
+
+def _noise_scale(row: Row) -> float:
+    return float(row.get("noise_scale", TRAINED_SCALE))
+
+
 def _main_table(rows: list[Row]) -> str:
-    lines = ["| size, steps, guidance, sampler | " + " | ".join(CLASSES) + " |", "| --- |" + " ---: |" * len(CLASSES)]
-    for row in sorted(rows, key=lambda row: (-row["side"], -row["steps"], -row["guidance"], row["sampler"] != "unipc")):
-        name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
+    lines = [
+        "| size, steps, guidance, sampler, noise | " + " | ".join(CLASSES) + " |",
+        "| --- |" + " ---: |" * len(CLASSES),
+    ]
+    for row in sorted(rows, key=_order):
+        name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}, {_noise_scale(row):g}"
         lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
     return "\n".join(lines)
 

@@ -23,6 +23,8 @@ import numpy.typing as npt
 from hidream_studio.bench.adherence import check
 from hidream_studio.bench.world.captions import Asked
 from hidream_studio.bench.world.prompts import CLASSES, PromptClass, held_out
+from hidream_studio.job.profiles import read_profile
+from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +39,8 @@ TABLE_SIDES = (256, 384, 512)
 TABLE_CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 TABLE_COUNT = 48  # prompts a class
 CHUNK_PICTURES = 20  # that one process judges at a time
-SHIFT, NOISE_SCALE = 3.0, 8.0  # upstream's full recipe
+TRAINED_SCALE = 8.0  # of the noise, in training and in upstream's full recipe
+RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Setting:
     steps: int
     guidance: float
     sampler: str
+    noise_scale: float = RECIPE.noise_scale  # of the noise to start from
 
 
 class Sampler:
@@ -74,11 +78,11 @@ class Sampler:
 
         device, rows, cols = self.model.device, height // 32, width // 32
         generator = torch.Generator(device).manual_seed(seed)
-        schedule = full_schedule(setting.steps, SHIFT)
+        schedule = full_schedule(setting.steps, RECIPE.shift)
         with torch.inference_mode():
-            z = torch.randn(len(prompts), rows * cols, 3072, generator=generator, device=device) * NOISE_SCALE
+            z = torch.randn(len(prompts), rows * cols, 3072, generator=generator, device=device) * setting.noise_scale
             predict = self._predictor(prompts, rows, cols, guided=setting.guidance > 1)
-            solver = make_solver(setting.sampler, schedule, noise_scale=NOISE_SCALE, seed=seed, like=z)  # type: ignore[arg-type]
+            solver = make_solver(setting.sampler, schedule, noise_scale=setting.noise_scale, seed=seed, like=z)  # type: ignore[arg-type]
             for state in denoise(predict, z, schedule, solver, setting.guidance):
                 z = state.z
             levels = ((unpatchify(z, rows, cols) + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
@@ -204,9 +208,13 @@ def table_settings() -> list[Setting]:
     return sorted(every, key=lambda s: (s.guidance not in (1.0, 3.0, 5.0), s.side == 384, s.guidance != 3.0))
 
 
-MAIN_SETTINGS = [Setting(512, 50, 3.0, "unipc"), Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "unipc"),
-                 Setting(256, 24, 3.0, "euler"), Setting(512, 50, 2.0, "unipc"), Setting(384, 28, 3.0, "unipc"),
-                 Setting(512, 36, 3.0, "unipc"), Setting(256, 24, 2.0, "unipc")]  # fmt: skip
+MAIN_SETTINGS = [
+    Setting(512, 50, 3.0, "unipc"), Setting(256, 24, 3.0, "unipc"), Setting(512, 50, 4.0, "unipc"),
+    Setting(512, 50, 3.0, "unipc", TRAINED_SCALE), Setting(256, 24, 3.0, "unipc", TRAINED_SCALE),
+    Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "euler"), Setting(512, 50, 2.0, "unipc"),
+    Setting(384, 28, 3.0, "unipc"), Setting(512, 36, 3.0, "unipc"), Setting(256, 24, 2.0, "unipc"),
+    Setting(512, 50, 3.0, "unipc", 4.0), Setting(512, 50, 3.0, "unipc", 6.0),
+]  # fmt: skip
 
 
 def contact_sheet(sampler: Sampler, setting: Setting, count: int, out: Path, thumb: int = 224) -> None:
