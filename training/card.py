@@ -81,7 +81,6 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
         "COUNT": str(main_rows[0]["count"]["one"]),
         "MAIN": _main_table(main_rows),
         "PICTURES": link,
-        "DEFAULT_NOISE": f"{profile['recipes']['full']['noise_scale']:g}",
         "THREE": "\n".join(f"![{p}]({link}/{name})" for p, name in zip(FULL_SIZE_PROMPTS, names, strict=True)),
         "EXAMPLES": "\n".join(f"- `{example}`" for example in profile["examples"]),
         "TIMES": times,

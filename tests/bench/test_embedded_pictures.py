@@ -41,14 +41,11 @@ def draw(pipeline: Pipeline, prompt: str, *, steps: int, side: int = 256, seed: 
 
 
 @pytest.mark.parametrize(
-    ("which", "count", "least"),
-    [
-        ("one", 8, 7), ("two", 4, 3), ("three", 4, 3), ("texture", 4, 3), ("sign", 4, 3), ("lowercase sign", 4, 3),
-        ("center", 4, 4),
-    ],
-)  # fmt: skip
-def test_most_of_the_fixed_prompts_are_drawn_right_at_the_quick_preset(pipeline, which, count, least):
-    asked = held_out(which, count, seed=11)
+    ("which", "least"),
+    [("one", 4), ("two", 3), ("three", 3), ("texture", 3), ("sign", 3), ("lowercase sign", 3), ("center", 4)],
+)
+def test_most_of_the_fixed_prompts_are_drawn_right_at_the_quick_preset(pipeline, which, least):
+    asked = held_out(which, 4, seed=11)
     wrong = {one.prompt: check(draw(pipeline, one.prompt, steps=24), one).wrong for one in asked}
     assert sum(not faults for faults in wrong.values()) >= least, wrong
 
