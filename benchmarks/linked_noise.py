@@ -83,12 +83,13 @@ class Pair:
     final: Look
 
 
-def pairs(side: int, draft_steps: int, final_steps: int) -> list[Pair]:
+def pairs(side: int, draft_steps: int, final_steps: int, noise_scale: float = RECIPE.noise_scale) -> list[Pair]:
     """Everything that is compared. At the full size, which is a bucket, linked noise is upstream's."""
-    draft, final = Look(side // 2, draft_steps), Look(side, final_steps)
+    draft = Look(side // 2, draft_steps, noise_scale=noise_scale)
+    final = Look(side, final_steps, noise_scale=noise_scale)
     kept = [(f"keep composition {s:g}", replace(final, strength=s)) for s in (0.0, 0.3, 0.5, 0.7, 0.85, 0.95)]
     fresh = replace(final, strength=0.85, other_seed=True)
-    half_scale, half_shift = RECIPE.noise_scale / 2, RECIPE.shift / 2
+    half_scale, half_shift = noise_scale / 2, RECIPE.shift / 2
     return [
         Pair("another seed, same size", final, replace(final, other_seed=True)),
         Pair("re-render, plain seeds", replace(draft, noise="upstream"), final),
@@ -306,6 +307,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=512, help="of the finals, px; drafts have half of it")
     parser.add_argument("--draft-steps", type=int, default=24)
     parser.add_argument("--final-steps", type=int, default=36)
+    parser.add_argument("--noise-scale", type=float, default=RECIPE.noise_scale, help="of the noise to start from")
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--processes", type=int, default=1, help="that judge pictures")
     parser.add_argument("--sheet", type=int, default=8, help="prompts on the contact sheet")
@@ -316,7 +318,8 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun_s:5.1f} s] {text}", file=sys.stderr, flush=True)
 
-    prompts, compared = open_prompts(options.count), pairs(options.side, options.draft_steps, options.final_steps)
+    prompts = open_prompts(options.count)
+    compared = pairs(options.side, options.draft_steps, options.final_steps, options.noise_scale)
     drawer = Drawer(options.checkpoint, [asked.prompt for asked in prompts], options.guidance)
     say(f"model loaded onto {drawer.device}")
     pictures = draw_all(drawer, compared, say)
