@@ -86,7 +86,7 @@ def _finish(model, averaged, tokenizer, options, say):  # type: ignore[no-untype
     say(f"exported to {options.out}")
     for parameter, value in zip(model.parameters(), averaged, strict=True):
         parameter.data.copy_(value)
-    found = Validation(tokenizer, model.device, 16 if options.tiny else SCENES).errors(model)
+    found = Validation(tokenizer, model.device, 4 if options.tiny else SCENES).errors(model)
     say("errors on held-out scenes: " + ", ".join(f"{name} {error:.5f}" for name, error in found.items()))
 
 
