@@ -18,7 +18,8 @@ from typing import Any
 from PIL import Image
 
 from hidream_studio.bench.world.prompts import CLASSES
-from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS, TRAINED_SCALE
+from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS
+from training.recipe import NOISE_SCALE
 
 Row = dict[str, Any]
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -95,7 +96,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def _noise_scale(row: Row) -> float:
-    return float(row.get("noise_scale", TRAINED_SCALE))
+    return float(row.get("noise_scale", NOISE_SCALE))
 
 
 def _main_table(rows: list[Row]) -> str:

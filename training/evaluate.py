@@ -39,7 +39,6 @@ TABLE_SIDES = (256, 384, 512)
 TABLE_CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 TABLE_COUNT = 48  # prompts a class
 CHUNK_PICTURES = 20  # that one process judges at a time
-TRAINED_SCALE = 8.0  # of the noise, in training and in upstream's full recipe
 RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
 
 

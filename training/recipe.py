@@ -8,6 +8,7 @@ from random import Random
 
 from hidream_studio.model.config import ModelConfig
 
+NOISE_SCALE = 8.0  # upstream models/pipeline.py
 PICTURES_STEP = 8  # a batch is a multiple of this many pictures
 
 

@@ -20,9 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
+from training.recipe import NOISE_SCALE
 from training.unmasked import UnmaskedKeys, attend_unmasked
 
-NOISE_SCALE = 8.0  # upstream models/pipeline.py
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.3  # from here down the picture is nearly decided, and single pixels count
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.12

@@ -11,6 +11,7 @@ import pytest
 from live_studio import LiveStudio, asked
 
 from hidream_studio.errors import ConflictError, LibraryError
+from hidream_studio.job.events import Event
 from hidream_studio.job.request import FinishRequest, SheetRequest
 from hidream_studio.library.database import Database
 from hidream_studio.library.library import Library
@@ -101,6 +102,16 @@ def test_a_page_whose_library_could_not_be_read_catches_up(
     live.until(lambda: _has_picture(session, view.id))
     assert not any(loop.done() for loop in loops)
     live.call(lambda: [loop.cancel() for loop in loops])
+
+
+def test_a_page_that_missed_events_reads_everything_anew(live: LiveStudio):
+    view = live.draw()
+    session = live.call(lambda: Session(live.studio))  # which has read nothing yet
+    feed = live.call(lambda: Feed(session, since=live.studio.last_event))
+    live.run(feed._take(Event(1, "queue", {"reset": True})))
+    assert not live.call(lambda: _has_picture(session, view.id))
+    live.run(feed._flush())
+    assert live.call(lambda: _has_picture(session, view.id))
 
 
 def _has_picture(session: Session, key: str) -> bool:

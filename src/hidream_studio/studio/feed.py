@@ -34,7 +34,7 @@ class Feed:
         self._previews: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self._queue_changed = False
-        self._behind = False  # the library could not be read when something changed: all of it is read anew
+        self._behind = False  # something was missed, or could not be read: all is read anew
         self._unfinished = 0  # jobs, when the queue was last looked at
 
     def start(self) -> None:
@@ -69,9 +69,7 @@ class Feed:
             await self._image_changed(key)
         elif event.type == "queue":
             self._queue_changed = True
-            if event.data.get("reset"):
-                await session.reload(keep_older=True)
-                session.on_sheet()
+            self._behind = self._behind or bool(event.data.get("reset"))
         else:
             self._previews.pop(key, None)
             self._dirty_jobs[key] = None
@@ -102,8 +100,8 @@ class Feed:
         jobs, self._dirty_jobs = self._dirty_jobs, {}
         previews, self._previews = self._previews, {}
         if self._behind:
+            self._behind = False  # first: what fails meanwhile sets it again
             await self._session.reload(keep_older=True)
-            self._behind = False
             self._session.on_sheet()
         for key in jobs:
             await self._session.refresh_job(key)
