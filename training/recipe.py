@@ -14,10 +14,10 @@ PICTURES_STEP = 8  # a batch is a multiple of this many pictures
 
 @dataclass(frozen=True)
 class Recipe:
-    hidden_size: int = 320
+    hidden_size: int = 512
     layers: int = 8
     heads: int = 4
-    mlp_size: int = 960
+    mlp_size: int = 768
     micro_tokens: int = 32_768  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
@@ -119,7 +119,7 @@ SMALLER = (
     (10, 14),
     (14, 14),
 )
-WEIGHTS = {(8, 8): 5.0, (12, 12): 4.0, (16, 16): 9.0, (14, 14): 1.5}  # the others: 1
+WEIGHTS = {(8, 8): 8.0, (12, 12): 4.0, (16, 16): 9.0, (14, 14): 1.5}  # the others: 1
 SIZES = SMALLER + NATIVE
 
 

@@ -72,6 +72,10 @@ SIGN_PHRASES = (
     'sign with the text "{}"', 'sign with the word "{}"', 'sign "{}"', "sign that says '{}'", "sign that says {}",
     'sign with "{}" on it', 'sign with the letters "{}"',
 )  # fmt: skip
+# how often a layout is left unsaid: mostly the one that a reader expects, so that open prompts have a likely answer
+UNSAID_OF_TWO = {"left of": 0.4, "above": 0.2, "right of": 0.06, "below": 0.06, "places": 0.06}
+UNSAID_OF_THREE = {"row": 0.35, "column": 0.12, "places": 0.08}
+UNSAID_WITH_SIGN = {"above": 0.28, "left of": 0.14, "below": 0.06, "right of": 0.06}
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "draw ")
 
 
@@ -110,9 +114,10 @@ def _subject(
 def _two(
     things: tuple[Thing, ...], layout: str, random: Random, bare: bool
 ) -> tuple[str, tuple[AskedThing, ...], None, str | None]:
-    placed = layout == "places" and random.random() < 0.85
+    said = random.random() >= UNSAID_OF_TWO[layout]
+    placed = said and layout == "places"
     (first, one), (second, two) = (_thing(thing, random, bare, say_place=placed, always=True) for thing in things)
-    if placed or layout == "places" or random.random() < 0.15:
+    if placed or not said:
         return first + (", " if bare else " and ") + second, (one, two), None, None
     if random.random() < 0.12:  # "a red circle with a blue star above it": the star is the first, above the circle
         return f"{second} with {first} {WITH_PHRASES[layout]}", (one, two), None, layout
@@ -122,13 +127,13 @@ def _two(
 def _three(
     things: tuple[Thing, ...], layout: str, random: Random, bare: bool
 ) -> tuple[str, tuple[AskedThing, ...], None, None]:
-    chance = random.random()
-    placed = chance < (0.85 if layout == "places" else 0.4)
-    said = [_thing(thing, random, bare, say_place=placed, always=True) for thing in things]
-    first, second, third = (words for words, _ in said)
+    said = random.random() >= UNSAID_OF_THREE[layout]
+    placed = said and (layout == "places" or random.random() < 0.45)
+    phrases = [_thing(thing, random, bare, say_place=placed, always=True) for thing in things]
+    first, second, third = (words for words, _ in phrases)
     words = f"{first}, {second} and {third}" if random.random() < 0.7 else f"{first}, {second}, {third}"
-    asked = tuple(thing for _, thing in said)
-    if layout != "places" and not placed and chance < 0.85:
+    asked = tuple(thing for _, thing in phrases)
+    if said and not placed:
         order = "from left to right" if layout == "row" else "from top to bottom"
         words = f"{order}: {words}" if random.random() < 0.5 else f"{words} {order}"
         asked = tuple(
@@ -142,17 +147,17 @@ def _sign_with_thing(
 ) -> tuple[str, tuple[AskedThing, ...], AskedSign, str | None]:
     thing_words, thing = _thing(drawn, random, bare, say_place=False)
     sign_words, sign = _sign(drawn_sign, random, bare)
+    if random.random() < UNSAID_WITH_SIGN[layout]:
+        pair = [thing_words, sign_words]
+        random.shuffle(pair)
+        return " and ".join(pair), (thing,), sign, None
     chance = random.random()
-    if chance < 0.55:
+    if chance < 0.65:
         return f"{thing_words} {random.choice(RELATION_PHRASES[layout])} {sign_words}", (thing,), sign, layout
-    if chance < 0.7:
+    if chance < 0.82:
         turned = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}[layout]
         return f"{sign_words} {random.choice(RELATION_PHRASES[turned])} {thing_words}", (thing,), sign, layout
-    if chance < 0.85:
-        return f"{sign_words} with {thing_words} {WITH_PHRASES[layout]}", (thing,), sign, layout
-    pair = [thing_words, sign_words]
-    random.shuffle(pair)
-    return " and ".join(pair), (thing,), sign, None
+    return f"{sign_words} with {thing_words} {WITH_PHRASES[layout]}", (thing,), sign, layout
 
 
 def _thing(

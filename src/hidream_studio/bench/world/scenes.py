@@ -31,7 +31,8 @@ PLACES: dict[str, tuple[float, float]] = {
     "top left": (0.21, 0.21), "top right": (0.79, 0.21), "bottom left": (0.21, 0.79), "bottom right": (0.79, 0.79),
 }  # fmt: skip
 RADII: dict[Size, tuple[float, float]] = {"small": (0.10, 0.13), "medium": (0.15, 0.20), "large": (0.24, 0.32)}
-MIN_TEXTURED_RADIUS = 0.125  # below, stripes would be thinner than five pixels in the smallest pictures
+MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
+NARROW = ("ring", "cross", "moon")  # too narrow for dots; stripes show
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
@@ -44,9 +45,9 @@ LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
 LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
 # letter heights by the number of characters: alone, above or below a thing, beside one
 SIGN_HEIGHTS: dict[str, tuple[tuple[float, float], ...]] = {
-    "alone": ((0.21, 0.38), (0.19, 0.33), (0.165, 0.265), (0.145, 0.195)),
-    "stacked": ((0.18, 0.26), (0.17, 0.24), (0.155, 0.215), (0.14, 0.175)),
-    "beside": ((0.17, 0.25), (0.16, 0.22), (0.145, 0.19), (0.13, 0.15)),
+    "alone": ((0.24, 0.38), (0.21, 0.33), (0.18, 0.265), (0.155, 0.195)),
+    "stacked": ((0.20, 0.26), (0.19, 0.24), (0.17, 0.215), (0.15, 0.175)),
+    "beside": ((0.18, 0.25), (0.17, 0.22), (0.155, 0.19), (0.135, 0.15)),
 }
 BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 2.0, 1.8, 1.3  # in the letters' grid units
 
@@ -123,7 +124,7 @@ def draw_scene(random: Random, kind: Kind | None = None) -> Scene:
 
 def _background(random: Random, *, signs: bool) -> Background:
     color = random.choice(PALETTE_NAMES)
-    pattern = random.choices(PATTERNS, (0.75, 0.11, 0.07, 0.07) if signs else (0.61, 0.14, 0.13, 0.12))[0]
+    pattern = random.choices(PATTERNS, (0.75, 0.11, 0.07, 0.07) if signs else (0.70, 0.14, 0.08, 0.08))[0]
     second = color if pattern == "plain" else random.choice(sorted(CONTRASTS[color]))
     return Background(pattern, color, second)
 
@@ -159,13 +160,15 @@ def _thing(
     low, high = RADII[size]
     radius = random.uniform(min(low, largest * 0.9), min(high, largest))
     x, y = (min(max(value + random.uniform(-spread, spread), radius + EDGE), 1 - radius - EDGE) for value in where)
-    textured = radius >= MIN_TEXTURED_RADIUS and random.random() < 0.36
-    return Thing(
-        shape=random.choice(SHAPES),
-        color=_thing_color(random, background, avoid=tuple(thing.color for thing in avoid)),
-        texture=random.choice(TEXTURES[1:]) if textured else "plain",
-        size=size, radius=radius, x=x, y=y, place=place,
-    )  # fmt: skip
+    shape = random.choice(SHAPES)
+    color = _thing_color(random, background, avoid=tuple(thing.color for thing in avoid))
+    return Thing(shape, color, _texture(random, shape, radius), size, radius, x, y, place)
+
+
+def _texture(random: Random, shape: str, radius: float) -> Texture:
+    if radius < MIN_TEXTURED_RADIUS or random.random() >= 0.45:
+        return "plain"
+    return "striped" if shape in NARROW else random.choice(TEXTURES[1:])
 
 
 def _lone_thing(random: Random, background: Background) -> Thing:
