@@ -112,7 +112,7 @@ class Trainer:
         values, ids, mask = self._draw(scenes)
         with torch.no_grad():
             clean = self._render(values, rows, cols)
-            sigma = draw_sigma(scenes, draws, rows * cols, self.device)
+            sigma = draw_sigma(scenes, draws, rows * cols, self.fine_share)
             noisy = self.run.noise(clean, sigma).flatten(0, 1)
         with self._autocast():
             t = 1 - sigma.flatten()

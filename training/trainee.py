@@ -25,8 +25,8 @@ from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.3  # from here down the picture is nearly decided, and single pixels count
-CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.12
-CLEAN_SHARE, UNIFORM_SHARE = 0.06, 0.1  # of the noise levels
+CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
+CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
 
 Dims = tuple[int, ...]  # of a tensor, those that differ from batch to batch
@@ -177,18 +177,21 @@ def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * clean + sigma * NOISE_SCALE * noise
 
 
-def draw_sigma(scenes: int, draws: int, image_tokens: int, device: torch.device) -> Tensor:
+def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -> Tensor:
     """Noise levels, (scenes, draws): mostly logistic-normal, later for larger pictures; some uniform, some clean.
 
-    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there. The draws of
-    one scene are spread over all levels (stratified), so that no scene is seen at like levels alone.
+    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there. They grow with
+    `fine_share`, (), as plain error does. The draws of one scene are spread over all levels (stratified), so that no
+    scene is seen at like levels alone.
     """
+    device = fine_share.device
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
     rank = (torch.arange(draws, device=device) + torch.rand(scenes, draws, device=device)) / draws
     centre = 0.8 + 0.5 * math.log(image_tokens / 64)
     spread = torch.sigmoid(centre + 1.5 * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
     clean = 0.02 + 0.3 * level
-    sigma = torch.where(chance < CLEAN_SHARE, clean, torch.where(chance < CLEAN_SHARE + UNIFORM_SHARE, level, spread))
+    clean_share = CLEAN_SHARES[0] + (CLEAN_SHARES[1] - CLEAN_SHARES[0]) * fine_share
+    sigma = torch.where(chance < clean_share, clean, torch.where(chance < clean_share + UNIFORM_SHARE, level, spread))
     return sigma.clamp(0.001, 0.999)
 
 
@@ -200,12 +203,16 @@ def loss(
 ) -> Tensor:
     """Squared error by noise level; where the picture is nearly decided also plain error, of pixels and across seams.
 
+    Where noise hides nearly everything, most of the error is chance. It is large, and teaches layouts; once those are
+    learnt it counts less, so that exact places and outlines, which the middle levels decide, are heard.
     The plain (L1) error has the same pull on a level that is off by one as on one that is off by a hundred, so flat
     colours become exactly flat; its differences across the borders of patches are what an eye sees as a grid.
     """
     error = predicted.float() - clean[:, None]
     scale = 1 / sigma.clamp(min=SIGMA_FLOOR)
-    square = (error.square().mean(dim=(2, 3, 4, 5, 6)) * scale * scale).mean()
+    hidden = sigma.clamp(min=0.5)
+    heard = 1 - fine_share * (1 - 2 * (hidden * (1 - hidden)).sqrt())  # at sigma 0.97: 1 at first, 0.34 at last
+    square = (error.square().mean(dim=(2, 3, 4, 5, 6)) * scale * scale * heard).mean()
     plain = error.abs().mean(dim=(2, 3, 4, 5, 6))
     across = (error[:, :, :, 1:, :, :, 0] - error[:, :, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     down = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))

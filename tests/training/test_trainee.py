@@ -45,9 +45,15 @@ def test_noisy_versions_of_a_scene_share_its_caption():
 
 
 def test_the_noise_levels_of_a_scene_lie_apart():
-    sigma = draw_sigma(400, 4, 256, torch.device("cpu"))
+    sigma = draw_sigma(400, 4, 256, 0 * ALL)
     assert sigma.min() > 0 and sigma.max() < 1
     assert (sigma.diff(dim=1) > 0).float().mean() > 0.75  # but for the uniform and the nearly clean ones
+
+
+def test_nearly_clean_levels_are_seen_more_once_plain_error_counts():
+    early, late = (draw_sigma(2000, 4, 256, share) for share in (0 * ALL, ALL))
+    assert (early < 0.32).float().mean() < 0.2
+    assert (late < 0.32).float().mean() > 0.3
 
 
 def test_keys_are_named_without_the_padding_of_texts():

@@ -236,8 +236,11 @@ def _with_background(subject: str, background: Background, random: Random, bare:
         return f"{subject}, {phrase}"
     if chance < 0.28:
         return f"on {_with_article(phrase, False)}, {subject}"
-    joint = random.choice(("on", "on", "on", "against", "in front of"))
-    return f"{subject} {joint} {_with_article(phrase, False)}"
+    joint = random.choice(("on", "on", "on", "against", "in front of", "with", "over"))
+    if subject.endswith(("center", "centre", "middle")) and random.random() < 0.3:
+        joint = "of"  # "in the center of a blue background"
+    comma = "," if random.random() < 0.15 else ""
+    return f"{subject}{comma} {joint} {_with_article(phrase, False)}"
 
 
 def _color(name: str, random: Random) -> str:

@@ -32,7 +32,7 @@ PLACES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 RADII: dict[Size, tuple[float, float]] = {"small": (0.10, 0.13), "medium": (0.15, 0.20), "large": (0.24, 0.32)}
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
-NARROW = ("ring", "cross", "moon")  # too narrow for dots; stripes show
+NARROW = ("ring", "cross", "moon")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
@@ -166,9 +166,9 @@ def _thing(
 
 
 def _texture(random: Random, shape: str, radius: float) -> Texture:
-    if radius < MIN_TEXTURED_RADIUS or random.random() >= 0.45:
+    if shape in NARROW or radius < MIN_TEXTURED_RADIUS or random.random() < 0.4:
         return "plain"
-    return "striped" if shape in NARROW else random.choice(TEXTURES[1:])
+    return random.choice(TEXTURES[1:])
 
 
 def _lone_thing(random: Random, background: Background) -> Thing:
