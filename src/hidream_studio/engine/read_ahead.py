@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +16,17 @@ from hidream_studio.errors import StudioError
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 
 PIECE_BYTES = 16 * 2**20
-READERS = 4  # one thread does not fill an NVMe disk
 SHARE_OF_FREE_MEMORY = 0.5  # more could push out what was read first, before it is loaded
 
 Piece = tuple[Path, int, int]  # file, first byte, bytes
 
 
 def begin_read_ahead(source: str) -> threading.Thread | None:
-    """Read the checkpoint's tensors in the order of loading, on threads; None for what is no folder here."""
+    """Read the checkpoint's tensors in the order of loading, on a thread; None for what is no folder here.
+
+    One thread, although it does not fill an NVMe disk: torch's libraries are read at the same time, in small pieces
+    that wait behind ours, and with four threads the import took four times as long.
+    """
     folder = Path(source).expanduser()
     if not folder.is_dir():
         return None
@@ -38,13 +40,12 @@ def _read(folder: Path) -> None:
         checkpoint = open_checkpoint(str(folder))
     except StudioError:  # loading will say so
         return
-    waiting = deque(pieces(checkpoint, psutil.virtual_memory().available))
-    # daemons, of no executor: the process would not end before it had read all
-    threads = [threading.Thread(target=_read_pieces, args=(waiting,), daemon=True) for _ in range(READERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        room = memoryview(bytearray(PIECE_BYTES))
+        for piece in pieces(checkpoint, psutil.virtual_memory().available):
+            _read_piece(piece, room)
+    except MemoryError:
+        return
 
 
 def pieces(checkpoint: Checkpoint, free_bytes: int) -> Iterator[Piece]:
@@ -57,15 +58,6 @@ def pieces(checkpoint: Checkpoint, free_bytes: int) -> Iterator[Piece]:
             if left < 0:
                 return
             yield tensor.file, offset, nbytes
-
-
-def _read_pieces(waiting: deque[Piece]) -> None:
-    try:
-        room = memoryview(bytearray(PIECE_BYTES))  # once a thread: clearing it holds up the import beside
-        while True:
-            _read_piece(waiting.popleft(), room)
-    except (IndexError, MemoryError):  # all is read
-        return
 
 
 def _read_piece(piece: Piece, room: memoryview) -> None:
