@@ -25,7 +25,7 @@ class Recipe:
     fast_rate: float = 3e-3  # embeddings, norms, biases
     warm_up: float = 0.02  # shares of the time
     decay_from: float = 0.45
-    fine_from: tuple[float, float] = (0.35, 0.6)  # from where plain error counts, and from where in full
+    fine_from: tuple[float, float] = (0.35, 0.6)  # the fine phase: where it begins, and from where it is in full
     average_from: float = 0.05
     average_keep: float = 0.999  # a step
     growth: tuple[tuple[float, int], ...] = (
@@ -54,7 +54,10 @@ class Recipe:
         return max((1 - progress) / (1 - self.decay_from), 0.0)
 
     def fine_share(self, progress: float) -> float:
-        """How much plain error counts: layout first, then clean edges."""
+        """How far the fine phase is, 0 to 1: layout first, then clean edges.
+
+        In it plain error counts, nearly clean levels are drawn more often, and the noisiest weigh less.
+        """
         start, full = self.fine_from
         return min(max((progress - start) / (full - start), 0.0), 1.0)
 

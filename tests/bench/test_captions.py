@@ -34,3 +34,11 @@ def test_sign_texts_are_written_small_and_capital_alike():
     letters = [asked for asked in prompts if asked.sign is not None and any(c.isalpha() for c in asked.sign.text)]
     small = sum(asked.sign is not None and asked.sign.text.lower() in asked.prompt for asked in letters)
     assert 0.15 < small / len(letters) < 0.5
+
+
+def test_an_unsaid_layout_is_mostly_the_one_that_a_reader_expects():
+    random = Random(5)
+    drawn = [(scene, caption(scene, random)) for scene in (draw_scene(random, "two") for _ in range(2000))]
+    unsaid = [s.layout for s, asked in drawn if asked.relation is None and not any(t.place for t in asked.things)]
+    assert 150 < len(unsaid) < 600, "some, for seeds to decide"
+    assert sum(layout in ("left of", "above") for layout in unsaid) > 0.7 * len(unsaid)

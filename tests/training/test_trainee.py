@@ -9,7 +9,7 @@ from training.unmasked import UnmaskedKeys
 
 from hidream_studio.model.transformer import O1Transformer
 
-ALL = torch.ones(())  # of the plain error counts
+ALL = torch.ones(())  # the fine phase is there in full
 
 
 def tiny_model() -> O1Transformer:
@@ -78,6 +78,14 @@ def test_a_seam_costs_more_than_the_same_error_inside_a_patch():
     at_border, inside = torch.zeros(1, 1, 2, 2, 3, 32, 32), torch.zeros(1, 1, 2, 2, 3, 32, 32)
     at_border[..., 0, :, :, -1], inside[..., 0, :, :, 16] = 0.1, 0.1
     assert loss(at_border, clean, sigma, ALL) > loss(inside, clean, sigma, ALL)
+
+
+def test_the_noisiest_levels_weigh_less_once_layouts_are_learnt():
+    clean, wrong = torch.zeros(1, 2, 2, 3, 32, 32), torch.full((1, 1, 2, 2, 3, 32, 32), 0.1)
+    early, late = (loss(wrong, clean, torch.tensor([[0.97]]), share) for share in (0 * ALL, ALL))
+    assert torch.allclose(late / early, torch.tensor(2 * (0.97 * 0.03) ** 0.5))
+    early, late = (loss(wrong, clean, torch.tensor([[0.4]]), share) for share in (0 * ALL, ALL))
+    assert torch.allclose(late, early)
 
 
 def test_noise_is_mixed_in_as_the_sampler_expects():

@@ -5,6 +5,7 @@ Nothing waits for it and nothing depends on it: what it has not read, loading re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ def begin_read_ahead(source: str) -> threading.Thread | None:
     """Read the checkpoint's tensors in the order of loading, on a thread; None for what is no folder here.
 
     One thread, although it does not fill an NVMe disk: torch's libraries are read at the same time, in small pieces
-    that wait behind ours, and with four threads the import took four times as long.
+    that wait behind ours, and with four threads the import took four times as long, with
+    one twice.
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
@@ -40,12 +42,10 @@ def _read(folder: Path) -> None:
         checkpoint = open_checkpoint(str(folder))
     except StudioError:  # loading will say so
         return
-    try:
+    with contextlib.suppress(MemoryError):
         room = memoryview(bytearray(PIECE_BYTES))
         for piece in pieces(checkpoint, psutil.virtual_memory().available):
             _read_piece(piece, room)
-    except MemoryError:
-        return
 
 
 def pieces(checkpoint: Checkpoint, free_bytes: int) -> Iterator[Piece]:

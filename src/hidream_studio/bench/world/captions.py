@@ -239,7 +239,7 @@ def _with_background(subject: str, background: Background, random: Random, bare:
     joint = random.choice(("on", "on", "on", "against", "in front of", "with", "over"))
     if subject.endswith(("center", "centre", "middle")) and random.random() < 0.3:
         joint = "of"  # "in the center of a blue background"
-    comma = "," if random.random() < 0.15 else ""
+    comma = "," if random.random() < 0.15 and joint != "of" else ""
     return f"{subject}{comma} {joint} {_with_article(phrase, False)}"
 
 

@@ -1,0 +1,23 @@
+"""Scenes keep the promises that their captions and the adherence check build on."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hidream_studio.bench.world.scenes import MIN_TEXTURED_RADIUS, NARROW, draw_scene
+
+
+def test_only_things_with_room_for_it_have_a_texture():
+    random = Random(6)
+    things = [thing for _ in range(3000) for thing in draw_scene(random).things]
+    textured = [thing for thing in things if thing.texture != "plain"]
+    assert len(textured) > 300
+    assert {"striped", "dotted"} == {thing.texture for thing in textured}
+    assert all(thing.radius >= MIN_TEXTURED_RADIUS and thing.shape not in NARROW for thing in textured)
+
+
+def test_nothing_leaves_the_picture():
+    random = Random(7)
+    for thing in (thing for _ in range(3000) for thing in draw_scene(random).things):
+        assert thing.radius < thing.x < 1 - thing.radius
+        assert thing.radius < thing.y < 1 - thing.radius
