@@ -1,0 +1,39 @@
+"""Previews and files are made beside the step loop, and take nothing from it."""
+
+from __future__ import annotations
+
+from multiprocessing import Pipe
+
+import numpy as np
+import pytest
+import torch
+
+from hidream_studio.engine.developing import Darkroom
+from hidream_studio.engine.mailbox import Outbox
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_preview_is_made_without_helper_threads_and_leaves_the_step_loop_its_own(two_threads):
+    ours, theirs = Pipe()
+    seen = []
+
+    def pixels():
+        seen.append(torch.get_num_threads())
+        return np.zeros((32, 32, 3), dtype=np.uint8)
+
+    darkroom = Darkroom(
+        Outbox(theirs), preview_interval_s=0.0, model="m", fingerprint="f", numeric_path="cpu-float32", version="0"
+    )
+    darkroom.offer_preview("job", 1, pixels)
+    assert ours.poll(20)
+    assert ours.recv().job_id == "job"
+    darkroom.close()
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
