@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -31,14 +32,23 @@ def pixels(file: Path) -> bytes:
         return image.tobytes()
 
 
+@contextmanager
+def hearing_interrupts() -> Iterator[None]:
+    """What starts here hears SIGINT: shells let the background ignore it, it is inherited, and the server keeps to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Serving:
     def __init__(self, data: Path, checkpoint: Path, *options: str) -> None:
         self.data = data
         command = [sys.executable, "-m", "hidream_studio", "serve", "--model", str(checkpoint), "--data", str(data)]
-        self.process = subprocess.Popen(
-            [*command, "--port", "0", "--threads", "1", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        with hearing_interrupts():
+            self.process = subprocess.Popen(
+                [*command, "--port", "0", "--threads", "1", *options],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         self.client = httpx.Client(base_url=self.url, timeout=60)
