@@ -34,7 +34,7 @@ def pixels(file: Path) -> bytes:
 
 @contextmanager
 def hearing_interrupts() -> Iterator[None]:
-    """What starts here hears SIGINT: shells let the background ignore it, it is inherited, and the server keeps to it."""
+    """What starts here hears SIGINT, which it would ignore if a shell had started the tests in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
