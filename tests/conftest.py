@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # before torch is there: a busy machine should not stall the tests
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is there: a busy machine should not stall the tests
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 

@@ -18,8 +18,8 @@ Precision = Literal["bf16", "fp8", "fp32"]
 EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "o1-tiny"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # GNU OpenMP's threads wait for one another by spinning. 300,000 turns, its default, starve a step where another program
-# is busy; none at all cost every picture; this many, about 0.1 ms, do neither (docs/lab-log.md)
-SPIN_TURNS = 20_000
+# is busy, and so do 20,000; none at all cost every picture; this many do neither (docs/lab-log.md)
+SPIN_TURNS = 1_000
 
 
 def openmp_waiting(environment: Mapping[str, str]) -> dict[str, str]:

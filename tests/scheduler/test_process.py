@@ -10,7 +10,7 @@ from hidream_studio.scheduler.process import _environment
 @pytest.mark.parametrize(
     ("said", "given"),
     [
-        ({}, {"GOMP_SPINCOUNT": "20000"}),
+        ({}, {"GOMP_SPINCOUNT": "1000"}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
         ({"OMP_WAIT_POLICY": "PASSIVE"}, {"OMP_WAIT_POLICY": "PASSIVE"}),  # which a spin count would overrule
     ],
