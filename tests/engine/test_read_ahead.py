@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ def test_what_the_system_does_not_hold_is_read_into_its_cache(golden_checkpoint:
         os.fsync(descriptor)
         if not in_cache(descriptor, last):
             pytest.skip("this file system does not tell what is in the cache")
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        if in_cache(descriptor, last):
-            pytest.skip("this file system keeps what it is told to forget")
+        give_up_s = time.monotonic() + 10
+        while in_cache(descriptor, last) and time.monotonic() < give_up_s:  # pages just used are not forgotten at once
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            time.sleep(0.05)
         thread = begin_read_ahead(str(folder))
         assert thread is not None
         thread.join(20)
