@@ -36,8 +36,10 @@ def pixels(file: Path) -> bytes:
 def hearing_interrupts() -> Iterator[None]:
     """What starts here hears SIGINT, which it would ignore if a shell had started the tests in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Serving:

@@ -34,7 +34,7 @@ class Darkroom:
         self._preview_interval_s = preview_interval_s
         self._origin = {"model": model, "fingerprint": fingerprint, "numeric_path": numeric_path, "version": version}
         self._preview_thread = ThreadPoolExecutor(1, "previews", initializer=_compute_alone)
-        self._file_thread = ThreadPoolExecutor(1, "files", initializer=_compute_alone)
+        self._file_thread = ThreadPoolExecutor(1, "files")  # computes nothing with torch
         self._preview: Future[None] | None = None
         self._last_preview_s: dict[str, float] = {}  # by job, on the monotonic clock
 

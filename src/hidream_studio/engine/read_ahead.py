@@ -26,8 +26,7 @@ def begin_read_ahead(source: str) -> threading.Thread | None:
     """Read the checkpoint's tensors in the order of loading, on a thread; None for what is no folder here.
 
     One thread, although it does not fill an NVMe disk: torch's libraries are read at the same time, in small pieces
-    that wait behind ours, and with four threads the import took four times as long, with
-    one twice.
+    that wait behind ours. With four threads the import took four times as long, with one twice (docs/lab-log.md).
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():

@@ -233,7 +233,7 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
         size = _small_or_medium(random)
         largest = 0.115 if size == "small" else 0.14
         thing = _thing(random, background, size, largest, spot, spread=0.012, place=name, avoid=things)
-        things = (*things, replace(thing, texture="plain") if random.random() < 0.5 else thing)
+        things = (*things, thing)
     return things, layout
 
 
