@@ -54,7 +54,7 @@ class Setting:
 class Sampler:
     """Draws many prompts at once with the project's model and sampler."""
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, *, float32: bool = False) -> None:
         import torch
         from tokenizers import Tokenizer
 
@@ -62,7 +62,7 @@ class Sampler:
         from hidream_studio.model.weights import load_model
         from training.tokenizer import encode
 
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        dtype = torch.bfloat16 if device == "cuda" and not float32 else torch.float32
         self.model: O1Transformer = load_model(open_checkpoint(str(folder)), device, dtype)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._encode = encode
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        sampler = Sampler(options.checkpoint, device)
+        sampler = Sampler(options.checkpoint, device, float32=options.float32)
         if options.sheet:
             contact_sheet(sampler, Setting(options.sheet_side, 50, 3.0, "unipc"), options.sheet, options.out)
             say("contact sheet drawn")
@@ -290,6 +290,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", default="1/1", help="2/3: every third setting from the second on, to share the work")
     parser.add_argument("--seconds", type=float, default=600.0, help="no new setting is begun after so long")
     parser.add_argument("--processes", type=int, default=14, help="that judge")
+    parser.add_argument("--float32", action="store_true", help="on a GPU too, as the studio runs it on a CPU")
     parser.add_argument("--sheet", type=int, default=48, help="prompts on the contact sheet; 0: none")
     parser.add_argument("--sheet-side", type=int, default=512)
     return parser.parse_args(arguments)

@@ -113,7 +113,7 @@ class Trainer:
         with torch.no_grad():
             clean = self._render(values, rows, cols)
             sigma = draw_sigma(scenes, draws, rows * cols, self.fine_share)
-            noisy = self.run.noise(clean, sigma).flatten(0, 1)
+            noisy = self.run.noise(clean, sigma, self.fine_share).flatten(0, 1)
         with self._autocast():
             t = 1 - sigma.flatten()
             predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws)

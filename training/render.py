@@ -124,11 +124,12 @@ def _thing(
     striped = 1 - _waves(y, render.STRIPE_PERIOD, render.STRIPE_SHARE, px)
     dx, dy = ((at / render.DOT_PITCH - torch.floor(at / render.DOT_PITCH + 0.5)) * render.DOT_PITCH for at in (x, y))
     dotted = _coverage((torch.sqrt(dx * dx + dy * dy) - render.DOT_RADIUS) * px)
-    painted = torch.where(texture == 1, striped, torch.where(texture == 2, dotted, torch.zeros_like(dotted)))
     scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
     column, row = (x + shapes.TABLE_REACH) * scale, (y + shapes.TABLE_REACH) * scale
     start = shape.clamp(min=0).int() * (shapes.TABLE_SIDE * shapes.TABLE_SIDE)
     distance = _sample(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE)
+    inked = torch.where(texture == 1, striped, torch.where(texture == 2, dotted, torch.zeros_like(dotted)))
+    painted = inked * _coverage((distance + render.TEXTURE_RIM) * px)
     outline = torch.where(shape >= 0, _coverage(distance * px), torch.zeros_like(distance))
     return [painted.half(), outline.half()]
 

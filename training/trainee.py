@@ -28,6 +28,9 @@ CLEAN_SIGMA = 0.3  # from here down the picture is nearly decided, and single pi
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
+DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
+DISTURBED_PX, DISTURBED_LEVELS = 1.2, 0.02  # how far patches are moved and tinted at most (standard deviations)
+MOVED_PX = 3
 
 Dims = tuple[int, ...]  # of a tensor, those that differ from batch to batch
 Compiler = Callable[[Any, tuple[Dims, ...]], Any]  # takes a function and the dims of its arguments, gives a faster one
@@ -62,7 +65,7 @@ def parts(compiler: Compiler) -> Parts:
         block=compiler(_block, ((), (0, 1), (0, 1), (0, 1), (0,), (0,), (0,))),
         text=compiler(_text, ((), (0,), (), ())),
         head=compiler(_head, ((), (0, 1))),
-        noise=compiler(noisy, ((0, 1), (0,))),
+        noise=compiler(noisy, ((0, 1), (0,), ())),
         loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,))),
         coverages=compiler(coverages, ((0,), (1,), (1,))),
         mix=compiler(mix, ((0,), (0, 1))),
@@ -166,10 +169,43 @@ def _kernels(device: torch.device) -> Any:
 def noisy(
     clean: Tensor,  # (S, N, 3072)
     sigma: Tensor,  # (S, draws)
+    fine_share: Tensor,  # ()
 ) -> Tensor:  # (S, draws, N, 3072)
-    """Every scene at all its noise levels."""
+    """Every scene at all its noise levels; in the fine phase some of patches that do not quite fit together."""
+    chance, much = torch.rand(2, *sigma.shape, device=clean.device).unbind()
+    start = disturbed(clean, torch.where(chance < DISTURBED_SHARE * fine_share, much, 0.0))
     noise = torch.randn(*sigma.shape, *clean.shape[1:], device=clean.device)
-    return add_noise(clean[:, None], noise, sigma[..., None, None]).to(_working(clean.device))
+    return add_noise(start, noise, sigma[..., None, None]).to(_working(clean.device))
+
+
+def disturbed(
+    clean: Tensor,  # (S, N, 3072)
+    much: Tensor,  # (S, draws) 0 to 1
+) -> Tensor:  # (S, draws, N, 3072)
+    """Each patch a little off, on its own: moved by about a pixel, and tinted.
+
+    A sampler's last steps see what its middle ones drew: outlines that break by a pixel between patches. Pictures under
+    noise alone never show that, and a model trained on them copies it (exposure bias; cf. Ning et al. 2023, input
+    perturbation). With the true picture as what is wanted, the model learns to make such patches fit.
+    """
+    tiles = clean.view(clean.shape[0], 1, clean.shape[1], 3, 32, 32)
+    much = much[..., None, None, None, None]
+    shape = (much.shape[0], much.shape[1], clean.shape[1], 3, 1, 1)
+    moved = tiles + much * DISTURBED_LEVELS * torch.randn(shape, device=clean.device)
+    for axis in (-1, -2):
+        # a shift by part of MOVED_PX mixes the tile with itself shifted by so much; edges are softer than that
+        share = much * torch.randn(*shape[:3], 1, 1, 1, device=clean.device) * (DISTURBED_PX / MOVED_PX)
+        for away, direction in ((1, share), (-1, -share)):
+            moved = moved + direction.clamp(0, 1) * (_shifted(tiles, axis, away * MOVED_PX) - tiles)
+    return moved.flatten(3)
+
+
+def _shifted(tiles: Tensor, axis: int, by: int) -> Tensor:
+    """Every tile moved by whole pixels along an axis; what comes in is its last row or column again."""
+    length = tiles.shape[axis]
+    if by > 0:
+        return torch.cat((tiles.narrow(axis, by, length - by), *[tiles.narrow(axis, length - 1, 1)] * by), axis)
+    return torch.cat((*[tiles.narrow(axis, 0, 1)] * -by, tiles.narrow(axis, 0, length + by)), axis)
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:

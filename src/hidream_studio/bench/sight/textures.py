@@ -10,11 +10,11 @@ import numpy as np
 from hidream_studio.bench.sight.colors import Floats, View, far_from, ink_share
 from hidream_studio.bench.sight.things import Fit, shape_distance
 from hidream_studio.bench.world.palette import ink_for
-from hidream_studio.bench.world.render import DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD
+from hidream_studio.bench.world.render import DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD, TEXTURE_RIM
 from hidream_studio.bench.world.shapes import SHAPES
 
 SIDE = 56  # samples along a thing's diameter
-RIM = 0.1  # in radii: what is left out along the outline, where the thing fades into what is behind
+RIM = TEXTURE_RIM + 0.04  # in radii: what is left out along the outline, where a thing has no texture and fades
 MIN_OWN_SHARE = 0.9  # of a plain thing's inside
 MAX_OWN_DISTANCE = 60.0  # sRGB levels
 MIN_CONTRAST = 0.18  # standard deviation of the ink's share; perfect stripes have 0.5, dots 0.44

@@ -19,7 +19,14 @@ from hidream_studio.bench.sight.colors import (
     with_rim,
     without_lines,
 )
-from hidream_studio.bench.world.render import DOT_PITCH, DOT_RADIUS, STRIPE_PERIOD, STRIPE_SHARE, shape_table_distance
+from hidream_studio.bench.world.render import (
+    DOT_PITCH,
+    DOT_RADIUS,
+    STRIPE_PERIOD,
+    STRIPE_SHARE,
+    TEXTURE_RIM,
+    shape_table_distance,
+)
 from hidream_studio.bench.world.shapes import SHAPES
 
 FRAME_SIDE, FRAME_REACH = 56, 2.3  # groups are compared in a frame of so many spreads around their middle
@@ -59,17 +66,17 @@ class _Template:
     spread: float  # root mean square distance from the middle
 
 
-def own_part(texture: str, x: Floats, y: Floats, phase: float = 0.0) -> Mask:
-    """Where a thing of radius 1 shows its own colour, not that of its stripes or dots."""
+def own_part(texture: str, distance: Floats, x: Floats, y: Floats, phase: float = 0.0) -> Mask:
+    """Where a thing of radius 1 and that signed distance shows its own colour, not that of its stripes or dots."""
+    inside: Mask = distance < 0
+    if texture == "plain":
+        return inside
+    rim = distance > -TEXTURE_RIM
     if texture == "striped":
         turns = y / STRIPE_PERIOD + phase
-        own: Mask = np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2
-        return own
-    if texture == "dotted":
-        dx, dy = (at / DOT_PITCH + phase - np.floor(at / DOT_PITCH + phase + 0.5) for at in (x, y))
-        outside_dots: Mask = np.hypot(dx, dy) > DOT_RADIUS / DOT_PITCH
-        return outside_dots
-    return np.ones(x.shape, dtype=bool)
+        return inside & (rim | (np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2))
+    dx, dy = (at / DOT_PITCH + phase - np.floor(at / DOT_PITCH + phase + 0.5) for at in (x, y))
+    return inside & (rim | (np.hypot(dx, dy) > DOT_RADIUS / DOT_PITCH))
 
 
 @cache
@@ -95,7 +102,7 @@ def _templates(textured: bool) -> tuple[_Template, ...]:
     looks = product(("striped", "dotted"), (0.0, 0.5)) if textured else [("plain", 0.0)]
     found = []
     for (texture, phase), shape in product(looks, range(len(SHAPES))):
-        own = (_tables()[shape] < 0) & own_part(texture, x, y, phase)
+        own = own_part(texture, _tables()[shape], x, y, phase)
         found.append(_Template(shape, texture, phase, *_moments(x[own], y[own])))
     return tuple(found)
 
@@ -135,7 +142,7 @@ def _drawn(template: _Template, moves: list[Move]) -> npt.NDArray[np.float32]:
     scale, right, lower = (np.array(values, dtype=np.float32)[:, None] for values in zip(*moves, strict=True))
     x = template.middle_x + (across - right) * template.spread / scale
     y = template.middle_y + (down - lower) * template.spread / scale
-    drawn = (shape_distance(template.shape, x, y) < 0) & own_part(template.texture, x, y, template.phase)
+    drawn = own_part(template.texture, shape_distance(template.shape, x, y), x, y, template.phase)
     return drawn.astype(np.float32)
 
 

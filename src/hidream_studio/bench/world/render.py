@@ -34,10 +34,11 @@ from hidream_studio.bench.world.shapes import TABLE_REACH, TABLE_SIDE, shape_tab
 Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
-EDGE_PX = 2.5  # an edge fades over so many pixels
+EDGE_PX = 4.0  # an edge fades over so many pixels
 CHECKS = 8  # checks, and stripes, along the shorter side
 STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the share in the thing's own colour
-DOT_PITCH, DOT_RADIUS = 0.5, 0.145  # of a dotted thing, in radii
+DOT_PITCH, DOT_RADIUS = 0.49, 0.14  # of a dotted thing, in radii: nine whole ones in a circle or a square
+TEXTURE_RIM = 0.09  # in radii: so far from its outline a striped or dotted thing is all in its own colour
 
 
 def coverage(distance_px: AnyFloats) -> Floats:
@@ -132,12 +133,14 @@ def _draw_thing(pixels: Floats, thing: Floats, x: Floats, y: Floats, width: int,
     px = radius * short
     u, v = (x - center_x * width / short) / radius, (y - center_y * height / short) / radius
     color: Floats = np.broadcast_to(thing[5:8], pixels.shape)
+    distance = shape_table_distance(int(shape), u, v)
+    inside = coverage((distance + TEXTURE_RIM) * px)
     if texture == 1:
-        color = _mix(color, thing[8:11], 1 - _waves(v, STRIPE_PERIOD, STRIPE_SHARE, px))
+        color = _mix(color, thing[8:11], inside * (1 - _waves(v, STRIPE_PERIOD, STRIPE_SHARE, px)))
     elif texture == 2:
         du, dv = ((at / DOT_PITCH - np.floor(at / DOT_PITCH + 0.5)) * DOT_PITCH for at in (u, v))
-        color = _mix(color, thing[8:11], coverage((np.hypot(du, dv) - DOT_RADIUS) * px))
-    return _mix(pixels, color, coverage(shape_table_distance(int(shape), u, v) * px))
+        color = _mix(color, thing[8:11], inside * coverage((np.hypot(du, dv) - DOT_RADIUS) * px))
+    return _mix(pixels, color, coverage(distance * px))
 
 
 def _draw_sign(pixels: Floats, sign: Floats, x: Floats, y: Floats, width: int, height: int) -> Floats:

@@ -1,7 +1,8 @@
 """Scenes: what is in a picture and where, as plain values, and how they are drawn by lot. Knows no pixels, no prompts.
 
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
-aspect ratio.
+aspect ratio. Sizes and positions come from short lists, not from ranges: a model that sees noise decides between few
+exact pictures, and its outlines are those of one of them; from ranges it learns an average that wobbles.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.78), "left": (0.22, 0.5), "right": (0.78, 0.5),
     "top left": (0.21, 0.21), "top right": (0.79, 0.21), "bottom left": (0.21, 0.79), "bottom right": (0.79, 0.79),
 }  # fmt: skip
-RADII: dict[Size, tuple[float, float]] = {"small": (0.10, 0.13), "medium": (0.15, 0.20), "large": (0.24, 0.32)}
+RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.28}
+GRID = tuple(step / 8 for step in range(1, 8))  # where things and signs stand that are at no place
+ACROSS = (0.4, 0.5, 0.6)  # of a pair, a row or a column: where it lies on the other axis
+PAIR_ENDS = (0.27, 0.73)
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
 NARROW = ("ring", "cross", "moon")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
@@ -43,11 +47,11 @@ WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW"
          "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
 LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
 LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
-# letter heights by the number of characters: alone, above or below a thing, beside one
-SIGN_HEIGHTS: dict[str, tuple[tuple[float, float], ...]] = {
-    "alone": ((0.24, 0.38), (0.21, 0.33), (0.18, 0.265), (0.155, 0.195)),
-    "stacked": ((0.20, 0.26), (0.19, 0.24), (0.17, 0.215), (0.15, 0.175)),
-    "beside": ((0.18, 0.25), (0.17, 0.22), (0.155, 0.19), (0.135, 0.15)),
+# letter heights by the number of characters, one to four: alone, above or below a thing, beside one
+SIGN_HEIGHTS: dict[str, tuple[float, float, float, float]] = {
+    "alone": (0.34, 0.29, 0.24, 0.185),
+    "stacked": (0.25, 0.23, 0.20, 0.165),
+    "beside": (0.23, 0.21, 0.18, 0.145),
 }
 BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 2.0, 1.8, 1.3  # in the letters' grid units
 
@@ -154,12 +158,11 @@ def _thing_color(random: Random, background: Background, *, avoid: tuple[str, ..
 
 
 def _thing(
-    random: Random, background: Background, size: Size, largest: float, where: tuple[float, float], *, spread: float,
+    random: Random, background: Background, size: Size, largest: float, where: tuple[float, float], *,
     place: str | None = None, avoid: tuple[Thing, ...] = (),
 ) -> Thing:  # fmt: skip
-    low, high = RADII[size]
-    radius = random.uniform(min(low, largest * 0.9), min(high, largest))
-    x, y = (min(max(value + random.uniform(-spread, spread), radius + EDGE), 1 - radius - EDGE) for value in where)
+    radius = min(RADII[size], largest)
+    x, y = (min(max(value, radius + EDGE), 1 - radius - EDGE) for value in where)
     shape = random.choice(SHAPES)
     color = _thing_color(random, background, avoid=tuple(thing.color for thing in avoid))
     return Thing(shape, color, _texture(random, shape, radius), size, radius, x, y, place)
@@ -173,40 +176,27 @@ def _texture(random: Random, shape: str, radius: float) -> Texture:
 
 def _lone_thing(random: Random, background: Background) -> Thing:
     size: Size = random.choices(("small", "medium", "large"), (0.3, 0.3, 0.4))[0]
-    if random.random() < 0.3:
-        where = (random.random(), random.random())
-        return _thing(random, background, size, 0.32, where, spread=0.0)
+    if random.random() < 0.2:
+        return _thing(random, background, size, 0.32, (random.choice(GRID), random.choice(GRID)))
     place = "center" if random.random() < 0.5 else random.choice(tuple(PLACES))
-    return _thing(
-        random, background, size, 0.32 if place == "center" else 0.27, PLACES[place], spread=0.02, place=place
-    )
+    return _thing(random, background, size, 0.32 if place == "center" else 0.26, PLACES[place], place=place)
 
 
 def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], str]:
     if random.random() < 0.25:
         first, second = random.sample(tuple(PLACES)[1:], 2)
         if _far(first, second):
-            one = _thing(random, background, _small_or_medium(random), 0.17, PLACES[first], spread=0.02, place=first)
-            two = _thing(
-                random,
-                background,
-                _small_or_medium(random),
-                0.17,
-                PLACES[second],
-                spread=0.02,
-                place=second,
-                avoid=(one,),
-            )
+            one = _thing(random, background, _small_or_medium(random), 0.17, PLACES[first], place=first)
+            size = _small_or_medium(random)
+            two = _thing(random, background, size, 0.17, PLACES[second], place=second, avoid=(one,))
             return (one, two), "places"
     relation = random.choice(("left of", "right of", "above", "below"))
     sizes = random.choice(PAIR_SIZES)
-    low, high = random.uniform(0.25, 0.29), random.uniform(0.71, 0.75)
-    across = random.uniform(0.4, 0.6)
-    first_at, second_at = (low, high) if relation in ("left of", "above") else (high, low)
-    level = relation in ("left of", "right of")
-    ends = [(at, across) if level else (across, at) for at in (first_at, second_at)]
-    one = _thing(random, background, sizes[0], 0.235, ends[0], spread=0.01)
-    two = _thing(random, background, sizes[1], 0.235, ends[1], spread=0.01, avoid=(one,))
+    across = random.choice(ACROSS)
+    ends = PAIR_ENDS if relation in ("left of", "above") else PAIR_ENDS[::-1]
+    first_at, second_at = ((at, across) if relation in ("left of", "right of") else (across, at) for at in ends)
+    one = _thing(random, background, sizes[0], 0.225, first_at)
+    two = _thing(random, background, sizes[1], 0.225, second_at, avoid=(one,))
     return (one, two), relation
 
 
@@ -226,13 +216,12 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
         spots = [PLACES[name] for name in names]
     else:
         names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
-        across = random.uniform(0.4, 0.6)
+        across = random.choice(ACROSS)
         spots = [(at, across) if layout == "row" else (across, at) for at in (0.2, 0.5, 0.8)]
     things: tuple[Thing, ...] = ()
     for name, spot in zip(names, spots, strict=True):
         size = _small_or_medium(random)
-        largest = 0.115 if size == "small" else 0.14
-        thing = _thing(random, background, size, largest, spot, spread=0.012, place=name, avoid=things)
+        thing = _thing(random, background, size, 0.14, spot, place=name, avoid=things)
         things = (*things, thing)
     return things, layout
 
@@ -253,10 +242,8 @@ def _sign_text(random: Random) -> str:
 
 def _sign(
     random: Random, background: Background, fit: str, *, board: str | None = None, avoid: str | None = None,
-    size: tuple[float, float] = (0.0, 1.0),
 ) -> Sign:  # fmt: skip
     text = _sign_text(random)
-    low, high = SIGN_HEIGHTS[fit][len(text) - 1]
     visible = [name for name in _visible_colors(background) if name != avoid]
     if board is None:
         board = "white" if "white" in visible and random.random() < 0.35 else random.choice(visible)
@@ -265,8 +252,7 @@ def _sign(
         ink = random.choice(
             [name for name in COLOR_NAMES if name in CONTRASTS[board] and _legible(name, board)] or [ink]
         )
-    height = low + (high - low) * random.uniform(*size)
-    return Sign(text, board, ink, height, 0.5, 0.5)
+    return Sign(text, board, ink, SIGN_HEIGHTS[fit][len(text) - 1], 0.5, 0.5)
 
 
 def _legible(ink: str, board: str) -> bool:
@@ -278,13 +264,14 @@ def _lone_sign(random: Random, background: Background) -> Sign:
     sign = _sign(random, background, "alone")
     kind = random.random()
     if kind < 0.55:
-        return replace(sign, place="center", x=0.5 + random.uniform(-0.01, 0.01), y=0.5 + random.uniform(-0.01, 0.01))
+        return replace(sign, place="center")
     half_w, half_h = sign.width / 2 + EDGE, sign.height / 2 + EDGE
     if kind < 0.75:
         place = random.choice(("top", "bottom"))
         y = max(0.25, half_h) if place == "top" else min(0.75, 1 - half_h)
         return replace(sign, place=place, x=0.5, y=y)
-    return replace(sign, x=random.uniform(half_w, 1 - half_w), y=random.uniform(half_h, 1 - half_h))
+    x, y = (min(max(random.choice(GRID), half), 1 - half) for half in (half_w, half_h))
+    return replace(sign, x=x, y=y)
 
 
 def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign, str]:
@@ -293,11 +280,11 @@ def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign
     size = _small_or_medium(random)
     if relation in ("above", "below"):
         thing_y, sign_y = (0.26, 0.69) if relation == "above" else (0.76, 0.31)
-        thing = _thing(random, background, size, 0.185, (0.5, thing_y), spread=0.01)
+        thing = _thing(random, background, size, 0.185, (0.5, thing_y))
         sign = _sign(random, background, "stacked", avoid=thing.color)
-        return thing, replace(sign, y=sign_y + random.uniform(-0.01, 0.01)), relation
+        return thing, replace(sign, y=sign_y), relation
     thing_x, sign_x = (0.19, 0.67) if relation == "left of" else (0.81, 0.33)
-    thing = _thing(random, background, size, 0.15, (thing_x, 0.5), spread=0.01)
+    thing = _thing(random, background, size, 0.15, (thing_x, 0.5))
     sign = _sign(random, background, "beside", avoid=thing.color)
     return thing, replace(sign, x=sign_x, y=thing.y), relation
 
