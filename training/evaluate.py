@@ -211,6 +211,7 @@ MAIN_SETTINGS = [
     Setting(512, 50, 3.0, "unipc"), Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "unipc"),
     Setting(256, 24, 3.0, "euler"), Setting(512, 50, 2.0, "unipc"), Setting(384, 28, 3.0, "unipc"),
     Setting(512, 36, 3.0, "unipc"), Setting(256, 24, 2.0, "unipc"), Setting(512, 50, 4.0, "unipc"),
+    Setting(512, 50, 2.0, "euler"), Setting(512, 50, 4.0, "euler"), Setting(256, 24, 4.0, "euler"),
     *(Setting(side, steps, 3.0, "unipc", scale) for side, steps in ((512, 50), (256, 24)) for scale in (5.0, 6.0, 7.0)),
 ]  # fmt: skip
 

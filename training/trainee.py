@@ -24,9 +24,11 @@ from training.recipe import NOISE_SCALE
 from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
-CLEAN_SIGMA = 0.3  # from here down the picture is nearly decided, and single pixels count
+CLEAN_SIGMA = 0.32  # the nearly clean levels reach up to here
+DECIDED_SIGMA = 0.6  # from here down the picture is decided, and single pixels count, in full from half of it
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
+FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
 DISTURBED_PX, DISTURBED_LEVELS = 1.2, 0.02  # how far patches are moved and tinted at most (standard deviations)
@@ -223,9 +225,9 @@ def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -
     device = fine_share.device
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
     rank = (torch.arange(draws, device=device) + torch.rand(scenes, draws, device=device)) / draws
-    centre = 0.8 + 0.5 * math.log(image_tokens / 64)
+    centre = 0.8 + 0.5 * math.log(image_tokens / 64) - FINE_SHIFT * fine_share
     spread = torch.sigmoid(centre + 1.5 * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
-    clean = 0.02 + 0.3 * level
+    clean = 0.02 + (CLEAN_SIGMA - 0.02) * level
     clean_share = CLEAN_SHARES[0] + (CLEAN_SHARES[1] - CLEAN_SHARES[0]) * fine_share
     sigma = torch.where(chance < clean_share, clean, torch.where(chance < clean_share + UNIFORM_SHARE, level, spread))
     return sigma.clamp(0.001, 0.999)
@@ -253,7 +255,7 @@ def loss(
     plain = error.abs().mean(dim=(2, 3, 4, 5, 6))
     across = (error[:, :, :, 1:, :, :, 0] - error[:, :, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     down = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
-    decided = ((CLEAN_SIGMA - sigma) / (CLEAN_SIGMA / 2)).clamp(0, 1)
+    decided = ((DECIDED_SIGMA - sigma) / (DECIDED_SIGMA / 2)).clamp(0, 1)
     fine = (decided * scale * (CLEAN_WEIGHT * plain + SEAM_WEIGHT * (across + down))).mean()
     return square + fine_share * fine
 

@@ -76,6 +76,7 @@ SIGN_PHRASES = (
 UNSAID_OF_TWO = {"left of": 0.4, "above": 0.2, "right of": 0.06, "below": 0.06, "places": 0.06}
 UNSAID_OF_THREE = {"row": 0.35, "column": 0.12, "places": 0.08}
 UNSAID_WITH_SIGN = {"above": 0.28, "left of": 0.14, "below": 0.06, "right of": 0.06}
+SAID_SIZES: dict[Size, float] = {"small": 0.9, "medium": 0.2, "large": 0.9}  # unsaid, a thing is mostly medium
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "draw ")
 
 
@@ -83,7 +84,7 @@ def caption(scene: Scene, random: Random) -> Asked:
     """One of the many ways to ask for this scene."""
     bare = random.random() < 0.12  # "red circle, blue background"
     words, things, sign, relation = _subject(scene, random, bare)
-    background = scene.background if random.random() < 0.7 else None
+    background = scene.background if random.random() < (0.7 if scene.background.pattern == "plain" else 0.95) else None
     if background is not None:
         words = _with_background(words, background, random, bare)
     if not bare and random.random() < 0.08:
@@ -163,8 +164,9 @@ def _sign_with_thing(
 def _thing(
     thing: Thing, random: Random, bare: bool, *, say_place: bool, always: bool = False
 ) -> tuple[str, AskedThing]:
-    size = thing.size if random.random() < (0.25 if thing.size == "medium" else 0.6) else None
-    place = thing.place if say_place and thing.place and (always or random.random() < 0.75) else None
+    size = thing.size if random.random() < SAID_SIZES[thing.size] else None
+    said = always or random.random() < (0.6 if thing.place == "center" else 0.85)
+    place = thing.place if say_place and thing.place and said else None
     words = [random.choice(SIZE_WORDS[size])] if size else []
     after = ""
     if thing.texture != "plain":
@@ -189,7 +191,7 @@ def _thing(
 
 def _sign(sign: Sign, random: Random, bare: bool) -> tuple[str, AskedSign]:
     board = sign.board if random.random() < 0.8 else None
-    place = sign.place if sign.place and random.random() < 0.4 else None
+    place = sign.place if sign.place and random.random() < (0.3 if sign.place == "center" else 0.8) else None
     plain_ink = sign.ink == ink_for(sign.board)
     ink = sign.ink if not plain_ink or random.random() < 0.15 else None
     text = sign.text

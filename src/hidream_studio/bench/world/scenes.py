@@ -33,10 +33,9 @@ PLACES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.28}
 GRID = tuple(step / 8 for step in range(1, 8))  # where things and signs stand that are at no place
-ACROSS = (0.4, 0.5, 0.6)  # of a pair, a row or a column: where it lies on the other axis
 PAIR_ENDS = (0.27, 0.73)
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
-NARROW = ("ring", "cross", "moon")  # shapes with no room for stripes and dots
+NARROW = ("ring", "cross", "moon", "star")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
@@ -169,14 +168,14 @@ def _thing(
 
 
 def _texture(random: Random, shape: str, radius: float) -> Texture:
-    if shape in NARROW or radius < MIN_TEXTURED_RADIUS or random.random() < 0.4:
+    if shape in NARROW or radius < MIN_TEXTURED_RADIUS or random.random() < 0.35:
         return "plain"
     return random.choice(TEXTURES[1:])
 
 
 def _lone_thing(random: Random, background: Background) -> Thing:
     size: Size = random.choices(("small", "medium", "large"), (0.3, 0.3, 0.4))[0]
-    if random.random() < 0.2:
+    if random.random() < 0.1:
         return _thing(random, background, size, 0.32, (random.choice(GRID), random.choice(GRID)))
     place = "center" if random.random() < 0.5 else random.choice(tuple(PLACES))
     return _thing(random, background, size, 0.32 if place == "center" else 0.26, PLACES[place], place=place)
@@ -192,9 +191,8 @@ def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], st
             return (one, two), "places"
     relation = random.choice(("left of", "right of", "above", "below"))
     sizes = random.choice(PAIR_SIZES)
-    across = random.choice(ACROSS)
     ends = PAIR_ENDS if relation in ("left of", "above") else PAIR_ENDS[::-1]
-    first_at, second_at = ((at, across) if relation in ("left of", "right of") else (across, at) for at in ends)
+    first_at, second_at = ((at, 0.5) if relation in ("left of", "right of") else (0.5, at) for at in ends)
     one = _thing(random, background, sizes[0], 0.225, first_at)
     two = _thing(random, background, sizes[1], 0.225, second_at, avoid=(one,))
     return (one, two), relation
@@ -216,8 +214,7 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
         spots = [PLACES[name] for name in names]
     else:
         names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
-        across = random.choice(ACROSS)
-        spots = [(at, across) if layout == "row" else (across, at) for at in (0.2, 0.5, 0.8)]
+        spots = [(at, 0.5) if layout == "row" else (0.5, at) for at in (0.2, 0.5, 0.8)]
     things: tuple[Thing, ...] = ()
     for name, spot in zip(names, spots, strict=True):
         size = _small_or_medium(random)
@@ -263,10 +260,10 @@ def _legible(ink: str, board: str) -> bool:
 def _lone_sign(random: Random, background: Background) -> Sign:
     sign = _sign(random, background, "alone")
     kind = random.random()
-    if kind < 0.55:
+    if kind < 0.65:
         return replace(sign, place="center")
     half_w, half_h = sign.width / 2 + EDGE, sign.height / 2 + EDGE
-    if kind < 0.75:
+    if kind < 0.9:
         place = random.choice(("top", "bottom"))
         y = max(0.25, half_h) if place == "top" else min(0.75, 1 - half_h)
         return replace(sign, place=place, x=0.5, y=y)
