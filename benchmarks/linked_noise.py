@@ -29,7 +29,7 @@ from hidream_studio.bench.machine import describe_machine
 from hidream_studio.bench.metrics import detail_energy, luma, psnr_db, reduced, ssim
 from hidream_studio.bench.world.captions import Asked
 from hidream_studio.bench.world.prompts import PromptClass, held_out
-from hidream_studio.job.profiles import read_profile
+from hidream_studio.job.profiles import Sampler, read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _open(asked: Asked) -> bool:
 class Drawer:
     """The embedded model, many prompts at once: faster than a job at a time, and equal but for rounding."""
 
-    def __init__(self, checkpoint: Path, prompts: Sequence[str], guidance_scale: float) -> None:
+    def __init__(self, checkpoint: Path, prompts: Sequence[str], guidance_scale: float, sampler: Sampler) -> None:
         import torch
 
         from hidream_studio.model.checkpoint import open_checkpoint
@@ -129,7 +129,7 @@ class Drawer:
         tokenizer = PromptTokenizer(checkpoint)
         self._texts = [tokenizer.encode(prompt)[:-1] for prompt in prompts]
         self._empty = tokenizer.encode(UNCONDITIONAL_PROMPT)[:-1]
-        self._guidance_scale = guidance_scale
+        self._guidance_scale, self._sampler = guidance_scale, sampler
         self._buckets = read_profile(EMBEDDED_CHECKPOINT / "profile.json").buckets
         self._noise: dict[tuple[int, int, Noise], Tensor] = {}
 
@@ -153,7 +153,7 @@ class Drawer:
             if drafts is not None:
                 kept = torch.cat([from_uint8(_enlarged(draft, look.side)) for draft in drafts[which]])
                 z = torch.lerp(kept.to(self.device), z, strength)
-            solver = make_solver("unipc", schedule, noise_scale=look.noise_scale, seed=0, like=z)
+            solver = make_solver(self._sampler, schedule, noise_scale=look.noise_scale, seed=0, like=z)
             predict = self._predictor(self._texts[which], side)
             for state in denoise(predict, z, schedule, solver, self._guidance_scale):
                 z = state.z
@@ -309,6 +309,7 @@ def main() -> int:
     parser.add_argument("--final-steps", type=int, default=36)
     parser.add_argument("--noise-scale", type=float, default=RECIPE.noise_scale, help="of the noise to start from")
     parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--sampler", choices=("unipc", "euler"), default=RECIPE.sampler)
     parser.add_argument("--processes", type=int, default=1, help="that judge pictures")
     parser.add_argument("--sheet", type=int, default=8, help="prompts on the contact sheet")
     parser.add_argument("--out", type=Path, help="folder of the JSON and the contact sheet")
@@ -320,7 +321,7 @@ def main() -> int:
 
     prompts = open_prompts(options.count)
     compared = pairs(options.side, options.draft_steps, options.final_steps, options.noise_scale)
-    drawer = Drawer(options.checkpoint, [asked.prompt for asked in prompts], options.guidance)
+    drawer = Drawer(options.checkpoint, [asked.prompt for asked in prompts], options.guidance, options.sampler)
     say(f"model loaded onto {drawer.device}")
     pictures = draw_all(drawer, compared, say)
     jobs = [(asked, compared, {look: drawn[i] for look, drawn in pictures.items()}) for i, asked in enumerate(prompts)]

@@ -77,7 +77,7 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
     times, names = _draw_and_time(options, profile)
     return {
         "TABLE_NOISE": ", ".join(f"{scale:g}" for scale in sorted({_noise_scale(row) for row in table_rows})),
-        "TABLE_COUNT": str(table_rows[0]["count"]["one"]) if table_rows else "0",
+        "TABLE_COUNT": _counts(table_rows),
         "TABLE": "\n\n".join(_tables(table_rows)),
         "COUNT": str(main_rows[0]["count"]["one"]),
         "MAIN": _main_table(main_rows),
@@ -92,7 +92,7 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    return _noise_scale(row), -row["side"], -row["steps"], -row["guidance"], row["sampler"] != "unipc"
+    return _noise_scale(row), -row["side"], -row["steps"], -row["guidance"], row["sampler"], row["dtype"]
 
 
 def _noise_scale(row: Row) -> float:
@@ -101,29 +101,44 @@ def _noise_scale(row: Row) -> float:
 
 def _main_table(rows: list[Row]) -> str:
     lines = [
-        "| size, steps, guidance, sampler, noise | " + " | ".join(CLASSES) + " |",
+        "| size, steps, guidance, sampler, noise, computed in | " + " | ".join(CLASSES) + " |",
         "| --- |" + " ---: |" * len(CLASSES),
     ]
     for row in sorted(rows, key=_order):
-        name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}, {_noise_scale(row):g}"
+        name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
+        name += f", {_noise_scale(row):g}, {row['dtype']}"
         lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
     return "\n".join(lines)
 
 
 def _tables(rows: list[Row]) -> Iterator[str]:
+    most = max((row["count"]["one"] for row in rows), default=0)
     found = {(row["sampler"], row["side"], row["guidance"], row["steps"]): row for row in rows}
     for sampler, name in (("unipc", "UniPC"), ("euler", "Euler")):
         for side in TABLE_SIDES:
             lines = [f"**{name}, {side}²**\n", "| guidance | " + " | ".join(f"{n} steps" for n in TABLE_STEPS) + " |",
                      "| --- |" + " --- |" * len(TABLE_STEPS)]  # fmt: skip
             for guidance in TABLE_GUIDANCE:
-                cells = [_cell(found.get((sampler, side, guidance, steps))) for steps in TABLE_STEPS]
+                cells = [_cell(found.get((sampler, side, guidance, steps)), most) for steps in TABLE_STEPS]
                 lines.append(f"| {guidance:g} | " + " | ".join(cells) + " |")
             yield "\n".join(lines)
 
 
-def _cell(row: Row | None) -> str:
-    return "–" if row is None else " / ".join(f"{row[which] * 100:.0f}" for which in TABLE_CLASSES)
+def _cell(row: Row | None, most: int) -> str:
+    if row is None:
+        return "–"
+    shares = " / ".join(f"{row[which] * 100:.0f}" for which in TABLE_CLASSES)
+    return shares if row["count"]["one"] == most else f"*{shares}*"
+
+
+def _counts(rows: list[Row]) -> str:
+    """How many prompts a class the cells rest on."""
+    counts = sorted({(row["count"]["one"], row["dtype"]) for row in rows}, reverse=True)
+    if not counts:
+        return "No"
+    (most, dtype), *fewer = counts
+    said = f"{most} ({dtype})"
+    return said + (", in italics only " + " or ".join(f"{count} ({dtype})" for count, dtype in fewer) if fewer else "")
 
 
 def _draw_and_time(options: argparse.Namespace, profile: Row) -> tuple[str, list[str]]:

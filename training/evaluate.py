@@ -63,6 +63,7 @@ class Sampler:
         from training.tokenizer import encode
 
         dtype = torch.bfloat16 if device == "cuda" and not float32 else torch.float32
+        self.dtype = str(dtype).removeprefix("torch.")
         self.model: O1Transformer = load_model(open_checkpoint(str(folder)), device, dtype)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._encode = encode
@@ -208,8 +209,8 @@ def table_settings() -> list[Setting]:
 
 
 MAIN_SETTINGS = [
-    Setting(512, 50, 3.0, "unipc"), Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "unipc"),
-    Setting(256, 24, 3.0, "euler"), Setting(512, 50, 2.0, "unipc"), Setting(384, 28, 3.0, "unipc"),
+    Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "euler"), Setting(512, 50, 3.0, "unipc"),
+    Setting(256, 24, 3.0, "unipc"), Setting(512, 50, 2.0, "unipc"), Setting(384, 28, 3.0, "unipc"),
     Setting(512, 36, 3.0, "unipc"), Setting(256, 24, 2.0, "unipc"), Setting(512, 50, 4.0, "unipc"),
     Setting(512, 50, 2.0, "euler"), Setting(512, 50, 4.0, "euler"), Setting(256, 24, 4.0, "euler"),
     *(Setting(side, steps, 3.0, "unipc", scale) for side, steps in ((512, 50), (256, 24)) for scale in (5.0, 6.0, 7.0)),
@@ -251,13 +252,19 @@ def main(arguments: list[str] | None = None) -> int:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         sampler = Sampler(options.checkpoint, device, float32=options.float32)
         if options.sheet:
-            contact_sheet(sampler, Setting(options.sheet_side, 50, 3.0, "unipc"), options.sheet, options.out)
+            contact_sheet(
+                sampler,
+                Setting(options.sheet_side, RECIPE.steps, RECIPE.guidance_scale, RECIPE.sampler),
+                options.sheet,
+                options.out,
+            )
             say("contact sheet drawn")
         deadline = begin + options.seconds
         rows: list[dict[str, Any]] = []
         for name, settings, prompts in _plans(options):
             for row in measure(sampler, judges, settings, prompts, deadline, say):
-                rows.append({"plan": name, "count": {key: len(ones) for key, ones in prompts.items()}, **row})
+                counts = {key: len(ones) for key, ones in prompts.items()}
+                rows.append({"plan": name, "dtype": sampler.dtype, "count": counts, **row})
                 say(json.dumps({key: value for key, value in row.items() if key != "wrong"}))
                 _save(options.out / "adherence.json", rows, device)
     finally:

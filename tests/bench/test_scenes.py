@@ -16,6 +16,16 @@ def test_only_things_with_room_for_it_have_a_texture():
     assert all(thing.radius >= MIN_TEXTURED_RADIUS and thing.shape not in NARROW for thing in textured)
 
 
+def test_sizes_and_places_come_from_short_lists():
+    random = Random(8)
+    scenes = [draw_scene(random) for _ in range(3000)]
+    radii = {(thing.size, thing.radius) for scene in scenes for thing in scene.things}
+    assert len(radii) <= 8, "one radius a size word, and less where there is no room"
+    spots = {(round(thing.x, 3), round(thing.y, 3)) for scene in scenes for thing in scene.things}
+    assert len(spots) < 150
+    assert len({sign.letter_height for scene in scenes if (sign := scene.sign)}) <= 12
+
+
 def test_nothing_leaves_the_picture():
     random = Random(7)
     for thing in (thing for _ in range(3000) for thing in draw_scene(random).things):

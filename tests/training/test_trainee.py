@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import torch
 from training.recipe import TINY
-from training.trainee import Angles, add_noise, draw_sigma, eager, loss, parts, predict, start_weights
+from training.trainee import (
+    DISTURBED_LEVELS,
+    Angles,
+    add_noise,
+    disturbed,
+    draw_sigma,
+    eager,
+    loss,
+    noisy,
+    parts,
+    predict,
+    start_weights,
+)  # fmt: skip
 from training.unmasked import UnmaskedKeys
 
 from hidream_studio.model.transformer import O1Transformer
@@ -86,6 +98,34 @@ def test_the_noisiest_levels_weigh_less_once_layouts_are_learnt():
     assert torch.allclose(late / early, torch.tensor(2 * (0.97 * 0.03) ** 0.5))
     early, late = (loss(wrong, clean, torch.tensor([[0.6]]), share) for share in (0 * ALL, ALL))
     assert torch.allclose(late / early, torch.tensor(2 * (0.6 * 0.4) ** 0.5))
+
+
+def edge() -> torch.Tensor:
+    """Two patches with a soft upright edge in the middle of the first, (1, 2, 3072)."""
+    ramp = ((torch.arange(32) - 15.5) / 4).clamp(-1, 1)
+    tiles = torch.ones(1, 2, 3, 32, 32)
+    tiles[0, 0] = ramp
+    return tiles.flatten(2)
+
+
+def test_disturbed_patches_are_moved_and_tinted_each_on_its_own():
+    torch.manual_seed(2)
+    clean = edge()
+    found = disturbed(clean, torch.tensor([[0.0] + [1.0] * 200])).view(201, 2, 3, 32, 32)
+    assert torch.equal(found[0].flatten(1), clean[0])
+    flat = found[1:, 1].mean(dim=(2, 3)) - 1  # of the patch without an edge only the tint is seen
+    assert 0.7 * DISTURBED_LEVELS < flat.std() < 1.3 * DISTURBED_LEVELS
+    moved = -found[1:, 0].mean(dim=(1, 2, 3)) * 16  # px: the mean of an edge's patch tells where the edge is
+    assert 0.8 < moved.std() < 1.6
+    assert found.abs().max() < 1 + 5 * DISTURBED_LEVELS
+
+
+def test_patches_are_disturbed_in_the_fine_phase_alone():
+    torch.manual_seed(3)
+    clean, sigma = edge().expand(64, -1, -1), torch.full((64, 2), 1e-4)
+    early, late = ((noisy(clean, sigma, share) - clean[:, None]).abs().amax(dim=(2, 3)) for share in (0 * ALL, ALL))
+    assert (early < 0.01).all()
+    assert 0.3 < (late > 0.05).float().mean() < 0.6  # half of them, a few by very little
 
 
 def test_noise_is_mixed_in_as_the_sampler_expects():

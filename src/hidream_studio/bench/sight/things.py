@@ -71,12 +71,14 @@ def own_part(texture: str, distance: Floats, x: Floats, y: Floats, phase: float 
     inside: Mask = distance < 0
     if texture == "plain":
         return inside
-    rim = distance > -TEXTURE_RIM
     if texture == "striped":
         turns = y / STRIPE_PERIOD + phase
-        return inside & (rim | (np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2))
-    dx, dy = (at / DOT_PITCH + phase - np.floor(at / DOT_PITCH + phase + 0.5) for at in (x, y))
-    return inside & (rim | (np.hypot(dx, dy) > DOT_RADIUS / DOT_PITCH))
+        own: Mask = np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2
+    else:
+        dx, dy = (at / DOT_PITCH + phase - np.floor(at / DOT_PITCH + phase + 0.5) for at in (x, y))
+        own = np.hypot(dx, dy) > DOT_RADIUS / DOT_PITCH
+    own_or_rim: Mask = inside & (own | (distance > -TEXTURE_RIM))
+    return own_or_rim
 
 
 @cache
