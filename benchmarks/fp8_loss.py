@@ -69,7 +69,7 @@ def draw(model: O1Transformer, texts: Sequence[list[int]], seeds: Sequence[int],
         return model(z.repeat(2, 1, 1), t.expand(len(both)), prefix, side, side, mask).chunk(2)
 
     schedule = full_schedule(options.steps, RECIPE.shift)
-    solver = make_solver("unipc", schedule, noise_scale=RECIPE.noise_scale, seed=0, like=z)
+    solver = make_solver(RECIPE.sampler, schedule, noise_scale=RECIPE.noise_scale, seed=0, like=z)
     for state in denoise(predict, z, schedule, solver, options.guidance):
         z = state.z
     return [to_uint8(one[None], side, side) for one in z]

@@ -308,7 +308,7 @@ def main() -> int:
     parser.add_argument("--draft-steps", type=int, default=24)
     parser.add_argument("--final-steps", type=int, default=36)
     parser.add_argument("--noise-scale", type=float, default=RECIPE.noise_scale, help="of the noise to start from")
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, default=RECIPE.guidance_scale)
     parser.add_argument("--sampler", choices=("unipc", "euler"), default=RECIPE.sampler)
     parser.add_argument("--processes", type=int, default=1, help="that judge pictures")
     parser.add_argument("--sheet", type=int, default=8, help="prompts on the contact sheet")

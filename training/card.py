@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from hidream_studio.bench.world.prompts import CLASSES
-from training.evaluate import TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS
+from training.evaluate import RECIPE, TABLE_CLASSES, TABLE_GUIDANCE, TABLE_SIDES, TABLE_STEPS
 from training.recipe import NOISE_SCALE
 
 Row = dict[str, Any]
@@ -28,6 +28,7 @@ FULL_SIZE_PROMPTS = (
     "a large yellow star in the center, dark blue background",
     "an orange circle, a cyan star and a green diamond from left to right on a light gray background",
 )
+DEFAULT_GUIDANCE = RECIPE.guidance_scale
 SHEET_WIDTH_PX, SHEET_QUALITY = 1344, 82
 
 
@@ -92,7 +93,9 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    return _noise_scale(row), -row["side"], -row["steps"], -row["guidance"], row["sampler"], row["dtype"]
+    """The default recipe first, and of equal settings float32; then what differs from it more."""
+    off = abs(_noise_scale(row) - NOISE_SCALE), abs(row["guidance"] - DEFAULT_GUIDANCE), row["guidance"]
+    return -row["side"], -row["steps"], *off, row["sampler"], row["dtype"] != "float32"
 
 
 def _noise_scale(row: Row) -> float:
@@ -112,7 +115,8 @@ def _main_table(rows: list[Row]) -> str:
 
 
 def _tables(rows: list[Row]) -> Iterator[str]:
-    most = max((row["count"]["one"] for row in rows), default=0)
+    rows = sorted(rows, key=lambda row: row["count"]["one"])  # of two for one cell, the one from more prompts stays
+    most = rows[-1]["count"]["one"] if rows else 0
     found = {(row["sampler"], row["side"], row["guidance"], row["steps"]): row for row in rows}
     for sampler, name in (("unipc", "UniPC"), ("euler", "Euler")):
         for side in TABLE_SIDES:
@@ -133,12 +137,11 @@ def _cell(row: Row | None, most: int) -> str:
 
 def _counts(rows: list[Row]) -> str:
     """How many prompts a class the cells rest on."""
-    counts = sorted({(row["count"]["one"], row["dtype"]) for row in rows}, reverse=True)
+    counts = sorted({row["count"]["one"] for row in rows}, reverse=True)
     if not counts:
-        return "No"
-    (most, dtype), *fewer = counts
-    said = f"{most} ({dtype})"
-    return said + (", in italics only " + " or ".join(f"{count} ({dtype})" for count, dtype in fewer) if fewer else "")
+        return "none"
+    most, *fewer = counts
+    return f"{most}" + (f", in italics only {' or '.join(map(str, fewer))}" if fewer else "")
 
 
 def _draw_and_time(options: argparse.Namespace, profile: Row) -> tuple[str, list[str]]:

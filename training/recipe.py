@@ -56,7 +56,8 @@ class Recipe:
     def fine_share(self, progress: float) -> float:
         """How far the fine phase is, 0 to 1: layout first, then clean edges.
 
-        In it plain error counts, nearly clean levels are drawn more often, and the noisiest weigh less.
+        In it plain error counts, levels move towards clean ones, half of them start from disturbed patches, and the
+        noisiest weigh less.
         """
         start, full = self.fine_from
         return min(max((progress - start) / (full - start), 0.0), 1.0)

@@ -31,8 +31,8 @@ CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean on
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
-DISTURBED_PX, DISTURBED_LEVELS = 1.2, 0.02  # how far patches are moved and tinted at most (standard deviations)
-MOVED_PX = 3
+DISTURBED_PX, DISTURBED_TINT = 1.2, 0.02  # of patches disturbed in full: standard deviations, colours in [-1, 1]
+MOVED_PX = 3  # the whole shift that smaller ones are mixed from; less than render.EDGE_PX
 
 Dims = tuple[int, ...]  # of a tensor, those that differ from batch to batch
 Compiler = Callable[[Any, tuple[Dims, ...]], Any]  # takes a function and the dims of its arguments, gives a faster one
@@ -193,7 +193,7 @@ def disturbed(
     tiles = clean.view(clean.shape[0], 1, clean.shape[1], 3, 32, 32)
     much = much[..., None, None, None, None]
     shape = (much.shape[0], much.shape[1], clean.shape[1], 3, 1, 1)
-    moved = tiles + much * DISTURBED_LEVELS * torch.randn(shape, device=clean.device)
+    moved = tiles + much * DISTURBED_TINT * torch.randn(shape, device=clean.device)
     for axis in (-1, -2):
         # a shift by part of MOVED_PX mixes the tile with itself shifted by so much; edges are softer than that
         share = much * torch.randn(*shape[:3], 1, 1, 1, device=clean.device) * (DISTURBED_PX / MOVED_PX)
@@ -219,8 +219,8 @@ def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -
     """Noise levels, (scenes, draws): mostly logistic-normal, later for larger pictures; some uniform, some clean.
 
     The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there. They grow with
-    `fine_share`, (), as plain error does. The logistic-normal draws of one scene are spread over all levels
-    (stratified), so that few scenes are seen at like levels alone.
+    `fine_share`, (), as plain error does, and the logistic-normal ones move towards them. Of these the draws of one
+    scene are spread over all levels (stratified), so that few scenes are seen at like levels alone.
     """
     device = fine_share.device
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
@@ -239,7 +239,7 @@ def loss(
     sigma: Tensor,  # (S, draws)
     fine_share: Tensor,  # () how far the fine phase is, 0 to 1
 ) -> Tensor:
-    """Squared error by noise level; where the picture is nearly decided also plain error, of pixels and across seams.
+    """Squared error by noise level; from DECIDED_SIGMA down also plain error, of pixels and across seams.
 
     Where noise hides nearly everything, most of the error is chance. It is large, and teaches layouts; once those are
     learnt it weighs less, by 2 sqrt(sigma (1 - sigma)) from 0.5 up, so that exact places and outlines, which the middle

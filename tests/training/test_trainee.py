@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from training.recipe import TINY
 from training.trainee import (
-    DISTURBED_LEVELS,
+    CLEAN_SIGMA,
+    DISTURBED_TINT,
     Angles,
     add_noise,
     disturbed,
@@ -66,6 +67,8 @@ def test_nearly_clean_levels_are_seen_more_once_plain_error_counts():
     early, late = (draw_sigma(2000, 4, 256, share) for share in (0 * ALL, ALL))
     assert (early < 0.32).float().mean() < 0.2
     assert (late < 0.32).float().mean() > 0.3
+    early, late = (sigma[sigma > CLEAN_SIGMA].median() for sigma in (early, late))
+    assert late < early - 0.05  # the others move towards them
 
 
 def test_keys_are_named_without_the_padding_of_texts():
@@ -98,6 +101,8 @@ def test_the_noisiest_levels_weigh_less_once_layouts_are_learnt():
     assert torch.allclose(late / early, torch.tensor(2 * (0.97 * 0.03) ** 0.5))
     early, late = (loss(wrong, clean, torch.tensor([[0.6]]), share) for share in (0 * ALL, ALL))
     assert torch.allclose(late / early, torch.tensor(2 * (0.6 * 0.4) ** 0.5))
+    early, late = (loss(wrong, clean, torch.tensor([[0.4]]), share) for share in (0 * ALL, ALL))
+    assert late > early  # plain error comes on top
 
 
 def edge() -> torch.Tensor:
@@ -114,10 +119,12 @@ def test_disturbed_patches_are_moved_and_tinted_each_on_its_own():
     found = disturbed(clean, torch.tensor([[0.0] + [1.0] * 200])).view(201, 2, 3, 32, 32)
     assert torch.equal(found[0].flatten(1), clean[0])
     flat = found[1:, 1].mean(dim=(2, 3)) - 1  # of the patch without an edge only the tint is seen
-    assert 0.7 * DISTURBED_LEVELS < flat.std() < 1.3 * DISTURBED_LEVELS
+    assert 0.7 * DISTURBED_TINT < flat.std() < 1.3 * DISTURBED_TINT
     moved = -found[1:, 0].mean(dim=(1, 2, 3)) * 16  # px: the mean of an edge's patch tells where the edge is
     assert 0.8 < moved.std() < 1.6
-    assert found.abs().max() < 1 + 5 * DISTURBED_LEVELS
+    assert found.abs().max() < 1 + 5 * DISTURBED_TINT
+    twins = disturbed(clean[:, :1].expand(1, 2, -1), torch.ones(1, 200))[0]
+    assert ((twins[:, 0] - twins[:, 1]).abs().amax(dim=1) > 0.01).float().mean() > 0.9
 
 
 def test_patches_are_disturbed_in_the_fine_phase_alone():

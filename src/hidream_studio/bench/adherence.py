@@ -23,7 +23,7 @@ __all__ = ["Found", "Pixels", "Verdict", "check", "color_names"]
 
 MIN_IOU = 0.6  # of the asked shape, which must also fit as well as any other
 IOU_SLACK = 0.01  # so much better may another shape fit: templates are moved in steps
-MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.1
+MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.115
 PLACE_TOLERANCE = 0.145
 SIZE_LIMITS = {"small": (0.0, 0.142), "medium": (0.1285, 0.224), "large": (0.1985, 1.0)}  # radii
 SIZE_LIMITS_OF_THREE = {"small": (0.0, 0.132), "medium": (0.1185, 0.224), "large": (0.1985, 1.0)}  # medium is smaller

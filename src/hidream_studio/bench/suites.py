@@ -19,7 +19,7 @@ class Prompt:
     text: str
     prompt_class: str  # pictures of one class are judged together
     hard: bool = False  # whether loss is expected to show early
-    scene_seed: int | None = None  # of the embedded model's suite: what it demands can be drawn by lot again
+    scene_seed: int | None = None  # of the embedded model's suite: draws again what it demands
 
 
 _HARD = (
@@ -76,7 +76,7 @@ def hard_cases() -> tuple[Prompt, ...]:
 
 
 def tiny_cases() -> tuple[Prompt, ...]:
-    """For o1-tiny: scenes of its world, drawn by lot once and for all; each demand can be checked by program."""
+    """For o1-tiny: scenes of its world, always the same; each demand can be checked by program."""
     prompts: list[Prompt] = []
     for class_index, (prompt_class, kind, hard) in enumerate(_TINY_KINDS):
         for index in range(_TINY_PER_CLASS):
@@ -86,11 +86,12 @@ def tiny_cases() -> tuple[Prompt, ...]:
 
 
 def asked_of(prompt: Prompt) -> Asked | None:
-    """What a prompt of the embedded model's suite demands; None where no program can tell."""
+    """What a prompt of the embedded model's suite demands; None where no program can tell, or the world has changed."""
     if prompt.scene_seed is None:
         return None
     kind = next((kind for name, kind, _hard in _TINY_KINDS if name == prompt.prompt_class), _FINE_KIND)
-    return _asked(prompt.scene_seed, kind)
+    asked = _asked(prompt.scene_seed, kind)
+    return asked if asked.prompt == prompt.text else None
 
 
 SUITES: dict[str, Callable[[], tuple[Prompt, ...]]] = {"hard-cases": hard_cases, "o1-tiny": tiny_cases}

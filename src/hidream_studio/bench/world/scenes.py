@@ -1,8 +1,8 @@
 """Scenes: what is in a picture and where, as plain values, and how they are drawn by lot. Knows no pixels, no prompts.
 
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
-aspect ratio. Sizes and positions come from short lists, not from ranges: a model that sees noise decides between few
-exact pictures, and its outlines are those of one of them; from ranges it learns an average that wobbles.
+aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
+pictures to decide between.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ PLACES: dict[str, tuple[float, float]] = {
     "top left": (0.21, 0.21), "top right": (0.79, 0.21), "bottom left": (0.21, 0.79), "bottom right": (0.79, 0.79),
 }  # fmt: skip
 RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.28}
-GRID = tuple(step / 8 for step in range(1, 8))  # where things and signs stand that are at no place
-PAIR_ENDS = (0.27, 0.73)
+GRID = tuple(step / 8 for step in range(1, 8))  # where a lone thing or sign stands that is at no named place
+PAIR_ENDS = (0.27, 0.73)  # of two things, along their relation
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
 NARROW = ("ring", "cross", "moon", "star")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
@@ -157,7 +157,7 @@ def _thing_color(random: Random, background: Background, *, avoid: tuple[str, ..
 
 
 def _thing(
-    random: Random, background: Background, size: Size, largest: float, where: tuple[float, float], *,
+    random: Random, background: Background, size: Size, where: tuple[float, float], *, largest: float = 1.0,
     place: str | None = None, avoid: tuple[Thing, ...] = (),
 ) -> Thing:  # fmt: skip
     radius = min(RADII[size], largest)
@@ -176,25 +176,26 @@ def _texture(random: Random, shape: str, radius: float) -> Texture:
 def _lone_thing(random: Random, background: Background) -> Thing:
     size: Size = random.choices(("small", "medium", "large"), (0.3, 0.3, 0.4))[0]
     if random.random() < 0.1:
-        return _thing(random, background, size, 0.32, (random.choice(GRID), random.choice(GRID)))
+        return _thing(random, background, size, (random.choice(GRID), random.choice(GRID)))
     place = "center" if random.random() < 0.5 else random.choice(tuple(PLACES))
-    return _thing(random, background, size, 0.32 if place == "center" else 0.26, PLACES[place], place=place)
+    largest = RADII["large"] if place == "center" else 0.26
+    return _thing(random, background, size, PLACES[place], largest=largest, place=place)
 
 
 def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], str]:
     if random.random() < 0.25:
         first, second = random.sample(tuple(PLACES)[1:], 2)
         if _far(first, second):
-            one = _thing(random, background, _small_or_medium(random), 0.17, PLACES[first], place=first)
+            one = _thing(random, background, _small_or_medium(random), PLACES[first], place=first)
             size = _small_or_medium(random)
-            two = _thing(random, background, size, 0.17, PLACES[second], place=second, avoid=(one,))
+            two = _thing(random, background, size, PLACES[second], place=second, avoid=(one,))
             return (one, two), "places"
     relation = random.choice(("left of", "right of", "above", "below"))
     sizes = random.choice(PAIR_SIZES)
     ends = PAIR_ENDS if relation in ("left of", "above") else PAIR_ENDS[::-1]
     first_at, second_at = ((at, 0.5) if relation in ("left of", "right of") else (0.5, at) for at in ends)
-    one = _thing(random, background, sizes[0], 0.225, first_at)
-    two = _thing(random, background, sizes[1], 0.225, second_at, avoid=(one,))
+    one = _thing(random, background, sizes[0], first_at, largest=0.225)
+    two = _thing(random, background, sizes[1], second_at, largest=0.225, avoid=(one,))
     return (one, two), relation
 
 
@@ -218,7 +219,7 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
     things: tuple[Thing, ...] = ()
     for name, spot in zip(names, spots, strict=True):
         size = _small_or_medium(random)
-        thing = _thing(random, background, size, 0.14, spot, place=name, avoid=things)
+        thing = _thing(random, background, size, spot, largest=0.14, place=name, avoid=things)
         things = (*things, thing)
     return things, layout
 
@@ -237,13 +238,10 @@ def _sign_text(random: Random) -> str:
     return "".join(random.choice(LETTERS) for _ in range(count - 1)) + random.choice(MARKS)
 
 
-def _sign(
-    random: Random, background: Background, fit: str, *, board: str | None = None, avoid: str | None = None,
-) -> Sign:  # fmt: skip
+def _sign(random: Random, background: Background, fit: str, *, avoid: str | None = None) -> Sign:
     text = _sign_text(random)
     visible = [name for name in _visible_colors(background) if name != avoid]
-    if board is None:
-        board = "white" if "white" in visible and random.random() < 0.35 else random.choice(visible)
+    board = "white" if "white" in visible and random.random() < 0.35 else random.choice(visible)
     ink = ink_for(board)
     if random.random() < 0.3:
         ink = random.choice(
@@ -277,11 +275,11 @@ def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign
     size = _small_or_medium(random)
     if relation in ("above", "below"):
         thing_y, sign_y = (0.26, 0.69) if relation == "above" else (0.76, 0.31)
-        thing = _thing(random, background, size, 0.185, (0.5, thing_y))
+        thing = _thing(random, background, size, (0.5, thing_y))
         sign = _sign(random, background, "stacked", avoid=thing.color)
         return thing, replace(sign, y=sign_y), relation
     thing_x, sign_x = (0.19, 0.67) if relation == "left of" else (0.81, 0.33)
-    thing = _thing(random, background, size, 0.15, (thing_x, 0.5))
+    thing = _thing(random, background, size, (thing_x, 0.5), largest=0.15)
     sign = _sign(random, background, "beside", avoid=thing.color)
     return thing, replace(sign, x=sign_x, y=thing.y), relation
 

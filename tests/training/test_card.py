@@ -1,0 +1,29 @@
+"""The model card says what was measured, and how much it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.card import _counts, _main_table, _tables
+
+from hidream_studio.bench.world.prompts import CLASSES
+
+
+def row(*, count: int = 64, share: float = 0.5, dtype: str = "bfloat16", **setting: Any) -> dict[str, Any]:
+    given = {"side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler", "noise_scale": 8.0, **setting}
+    return {"count": dict.fromkeys(CLASSES, count), "dtype": dtype, **given, **dict.fromkeys(CLASSES, share)}
+
+
+def test_the_default_recipe_as_a_cpu_computes_it_comes_first():
+    rows = [row(noise_scale=6.0), row(guidance=4.0), row(side=256, steps=24), row(), row(dtype="float32"),
+            row(sampler="unipc", dtype="float32")]  # fmt: skip
+    assert _main_table(rows).splitlines()[2].startswith("| 512², 50, 3, euler, 8, float32 |")
+
+
+def test_a_cell_rests_on_the_most_prompts_and_fewer_show():
+    rows = [row(count=24, share=0.75), row(count=2, share=1.0), row(count=2, share=0.5, guidance=5.0)]
+    table = next(text for text in _tables(rows) if text.startswith("**Euler, 512²**"))
+    assert "| 3 | – | – | – | – | – | 75 / 75 / 75 / 75 / 75 |" in table
+    assert "| 5 | – | – | – | – | – | *50 / 50 / 50 / 50 / 50* |" in table
+    assert _counts(rows) == "24, in italics only 2"
+    assert _counts([]) == "none"
