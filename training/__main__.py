@@ -106,7 +106,7 @@ def _model(options, config, pool, device):  # type: ignore[no-untyped-def]
             raise SystemExit(f"{options.start} has another shape or vocabulary: {model.config}, not {config}")
         return model
     model = O1Transformer(config).to(device)
-    sample = render_patches(pool.values[: 24 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
+    sample = render_patches(pool.values[: 8 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
     start_weights(model, sample, options.seed)
     return model
 

@@ -260,9 +260,23 @@ def loss(
     return square + fine_share * fine
 
 
+def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances by falling size, and their directions as columns, of patches (P, 3072) with mean 0."""
+    few = len(centred) < centred.shape[1]  # then the smaller of the two products has the same variances
+    centred = centred.double()
+    power, axes = torch.linalg.eigh((centred @ centred.T if few else centred.T @ centred) / len(centred))
+    power, axes = power.flip(0).clamp(min=1e-8), axes.flip(1)
+    if few:
+        axes = centred.T @ axes / (power * len(centred)).sqrt()
+    return power.float(), axes.float()
+
+
 @torch.no_grad()
 def start_weights(model: O1Transformer, patches: Tensor, seed: int) -> None:
-    """Fresh weights: patch embedder and final layer from the PCA of clean `patches` (P, 3072), the blocks silent."""
+    """Fresh weights: patch embedder and final layer from the PCA of clean `patches` (P, 3072), the blocks silent.
+
+    P is at least the hidden size.
+    """
     generator = torch.Generator(patches.device).manual_seed(seed)
     hidden = model.config.hidden_size
     for name, parameter in model.named_parameters():
@@ -275,9 +289,7 @@ def start_weights(model: O1Transformer, patches: Tensor, seed: int) -> None:
         else:
             parameter.normal_(0, parameter.shape[1] ** -0.5, generator=generator)
     mean = patches.mean(dim=0)
-    centred = (patches - mean).double()
-    power, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
-    power, axes = power.flip(0).clamp(min=1e-8).float(), axes.flip(1).float()  # (3072,), columns by falling power
+    power, axes = principal_components(patches - mean)
     bottleneck = model.config.bottleneck
     whiten = (power[:bottleneck] + 0.25 * NOISE_SCALE**2).rsqrt()
     model.patch_in1.weight.copy_((axes[:, :bottleneck] * whiten).T)

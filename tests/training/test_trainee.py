@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from training.recipe import TINY
 from training.trainee import (
@@ -16,6 +17,7 @@ from training.trainee import (
     noisy,
     parts,
     predict,
+    principal_components,
     start_weights,
 )  # fmt: skip
 from training.unmasked import UnmaskedKeys
@@ -140,9 +142,19 @@ def test_noise_is_mixed_in_as_the_sampler_expects():
     assert torch.allclose(add_noise(clean, noise, torch.tensor(0.25)), torch.tensor(0.75 + 0.25 * 8 * 0.5))
 
 
+@pytest.mark.parametrize("count", [30, 60])
+def test_principal_components_of_few_and_of_many_patches(count):
+    patches = torch.randn(count, 7) @ torch.randn(7, 40)
+    centred = patches - patches.mean(dim=0)
+    power, axes = principal_components(centred)
+    assert torch.allclose(axes[:, :7].T @ axes[:, :7], torch.eye(7), atol=1e-4)
+    assert torch.allclose((centred @ axes[:, :7]).square().mean(dim=0), power[:7], rtol=1e-3)
+    assert power[7:].max() < 1e-4 * power[6]
+
+
 def test_fresh_weights_already_rebuild_what_is_nearly_clean():
     model = O1Transformer(TINY.config(960))
-    patches = torch.randn(4000, 40) @ torch.randn(40, 3072) * 0.1
+    patches = torch.randn(400, 40) @ torch.randn(40, 3072) * 0.1
     start_weights(model, patches, seed=0)
     with torch.no_grad():
         hidden = model.patch_in2(model.patch_in1(patches[:50]))
