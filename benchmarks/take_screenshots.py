@@ -19,7 +19,7 @@ from typing import Any
 
 SIZE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PROMPT = "a small green star and an orange square"
+PROMPT = "a small green star left of an orange square"
 SECOND_PROMPT = 'a red heart above a white sign that says "OK"'
 
 
