@@ -6,19 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
 from hidream_studio.errors import ConflictError, StudioError
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.events import ENDED, Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
-from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
+from hidream_studio.job.job import Job, PinnedJob
 from hidream_studio.job.profiles import ModelProfile
-from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
+from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import JobRecord
 from hidream_studio.scheduler.queue import LANES
@@ -26,11 +24,11 @@ from hidream_studio.scheduler.supervisor import WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob, view_of
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.checkpoint import read_checkpoint
-from hidream_studio.service.costs import Costs
 from hidream_studio.service.events import EventLog
 from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
-from hidream_studio.service.plan import check_count, plan_finish, planned_steps, sheet_requests, smaller_job
+from hidream_studio.service.health import health_of
+from hidream_studio.service.plan import check_count, sheet_requests
+from hidream_studio.service.planner import Planner
 from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
 from hidream_studio.settings import Settings
 
@@ -48,8 +46,7 @@ class Studio:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self.settings = settings
         self.library = library
-        self._checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
-        self.cost = Costs(settings, self._checkpoint.shape, library.cost_samples())
+        self._planner = Planner(settings, library.cost_samples())
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
@@ -69,14 +66,14 @@ class Studio:
     @property
     def profile(self) -> ModelProfile:
         """What requests are resolved against."""
-        return self._checkpoint.profile
+        return self._planner.profile
 
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
         paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
-        jobs = [ActiveJob.of(record, self._predict(record.job).step_s) for record in pending]
-        unfit = [self._unfit(active.record) or await self._without_draft(active) for active in jobs]
+        jobs = [ActiveJob.of(record, self._planner.predict(record.job).step_s) for record in pending]
+        unfit = [self._planner.unfit(active.record) or await self._without_draft(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
@@ -89,7 +86,7 @@ class Studio:
             return
         self._stopped = True
         await self._foreman.stop()
-        self.cost.close()
+        self._planner.close()
         self._events.close()
         await asyncio.to_thread(self._archive.close)
 
@@ -111,7 +108,7 @@ class Studio:
         LibraryError
             when the job cannot be written.
         """
-        return (await self._admit([(self._pin(request, lane), _as_asked(request))], sheet_id))[0]
+        return (await self._admit([(self._planner.pin(request, lane), _as_asked(request))], sheet_id))[0]
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
@@ -121,7 +118,7 @@ class Studio:
         """One sheet of these requests, all queued or none; `field` is where they were asked for. Raises as `submit`."""
         check_count(len(requests), queue_limit=self.settings.queue_limit, field=field)
         sheet_id = new_id()
-        views = await self._admit([(self._pin(one, None), _as_asked(one)) for one in requests], sheet_id)
+        views = await self._admit([(self._planner.pin(one), _as_asked(one)) for one in requests], sheet_id)
         return SheetView(sheet_id, tuple(views))
 
     async def replace(
@@ -131,7 +128,7 @@ class Studio:
 
         Nothing is cancelled when `request` cannot be drawn.
         """
-        pinned = self._pin(request, lane)
+        pinned = self._planner.pin(request, lane)
         self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
         if old is not None and not old.ended:
@@ -142,7 +139,7 @@ class Studio:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
         asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return (await self._admit([(self._plan_finish(image_id, draft, request), asked)], None))[0]
+        return (await self._admit([(self._planner.finish(image_id, draft, request), asked)], None))[0]
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
@@ -161,12 +158,10 @@ class Studio:
         record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
-        again = PinnedJob(record.job, record.lane, record.adjustments)
-        if self._unfit(record) is not None:
-            again = self._pinned_anew(record)
+        again = self._planner.again(record)
         if smaller:
-            job, changed = smaller_job(again.job)
-            again = replace(again, job=job, adjustments=again.adjustments + changed)
+            less = self._planner.smaller(again.job)
+            again = replace(again, job=less.job, adjustments=again.adjustments + less.adjustments)
         return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
     async def cancel(self, job_id: str) -> JobView:
@@ -287,7 +282,7 @@ class Studio:
 
     def estimate(self, request: GenerationRequest) -> Estimate:
         """What `request` would cost and become. Raises RequestError, PromptError."""
-        return self._estimate(self._pin(request, None))
+        return self._estimate(self._planner.pin(request))
 
     async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
@@ -296,16 +291,15 @@ class Studio:
 
     def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
         """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
-        return self._estimate(self._plan_finish(image_id, draft, request))
+        return self._estimate(self._planner.finish(image_id, draft, request))
 
     def estimate_smaller(self, job: Job) -> Estimate:
         """What a smaller try of this job would cost and become. Raises RequestError when there is none."""
-        smaller, changed = smaller_job(job)
-        return self._estimate(PinnedJob(smaller, default_lane(smaller, self.profile), changed))
+        return self._estimate(self._planner.smaller(job))
 
     def resolve(self, request: GenerationRequest) -> PinnedJob:
         """What `request` would become. Raises RequestError, PromptError."""
-        return self._pin(request, None)
+        return self._planner.pin(request)
 
     def restart_worker(self) -> None:
         """Try again to load the model after it failed; nothing happens otherwise."""
@@ -317,57 +311,12 @@ class Studio:
 
     def health(self) -> Health:
         """Whether a picture can be drawn now."""
-        state = self._foreman.worker
-        facts = state.facts
-        return Health(
-            ready=state.ready,
-            phase=state.phase,
-            fraction=state.fraction,
-            reason=state.reason,
-            device=facts.device if facts else None,
-            precision=facts.precision if facts else self.settings.precision,
-            model=facts.model_name if facts else Path(self.settings.checkpoint).name,
-            profile=self.profile.id,
-            fingerprint=facts.fingerprint if facts else None,
-            numeric_path=facts.numeric_path if facts else None,
-            memory_used_mib=state.memory_used_mib,
-            memory_total_mib=facts.memory_total_mib if facts else None,
-            worker_restarts=state.restarts,
-            worker_pid=state.pid,
-            shape=None if self._checkpoint.parameters is None else self._checkpoint.shape,
-            parameters=self._checkpoint.parameters,
-            torch=facts.torch if facts else None,
-            driver=facts.driver if facts else None,
-        )
-
-    def _pin(self, request: GenerationRequest, lane: Lane | None) -> PinnedJob:
-        if lane is None and isinstance(request, JobRequest):
-            lane = request.lane
-        return self._checked(pin(request, self.profile, lane=lane))
+        return health_of(self._foreman.worker, self._planner.checkpoint, self.settings)
 
     def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
         return self.library.image(image_id).job
-
-    def _plan_finish(self, image_id: str, draft: Job, request: FinishRequest) -> PinnedJob:
-        return self._checked(plan_finish(image_id, draft, request, self.profile))
-
-    def _checked(self, pinned: PinnedJob) -> PinnedJob:
-        if self._checkpoint.reader is not None:
-            self._checkpoint.reader.check(pinned.job)
-        return pinned
-
-    def _predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
-        return self.cost.predict(job, self._checkpoint.reader, text_kept=text_kept)
-
-    def _unfit(self, record: JobRecord) -> JobError | None:
-        """Why a job that an earlier server took cannot be drawn by this one as it was asked."""
-        asked_of = record.job.profile
-        if self._checkpoint.folder is None or asked_of == self.profile.id:
-            return None
-        message = f"it was asked of {asked_of}, but {self.profile.id} is loaded now; try again to draw it with that"
-        return JobError(ConflictError.code, message)
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
@@ -377,18 +326,11 @@ class Studio:
             return JobError(error.code, error.message)
         return None
 
-    def _pinned_anew(self, record: JobRecord) -> PinnedJob:
-        """What was asked of another model, of this one. Raises ConflictError where that has no meaning."""
-        if "finish" in record.request:
-            raise ConflictError(f"job {record.id} finishes a picture of {record.job.profile}, which is not loaded")
-        asked = {name: value for name, value in record.request.items() if name in GenerationRequest.model_fields}
-        return self._pin(GenerationRequest(**{**asked, "seed": record.job.seed}), record.lane)
-
     async def _admit(self, plans: list[tuple[PinnedJob, dict[str, Any]]], sheet_id: str | None) -> list[JobView]:
         jobs = []
         prompts: set[str] = set()  # of this sheet, which are read once
         for job_id, (pinned, asked) in zip(new_ids(len(plans)), plans, strict=True):
-            predicted = self._predict(pinned.job, text_kept=pinned.job.prompt in prompts)
+            predicted = self._planner.predict(pinned.job, text_kept=pinned.job.prompt in prompts)
             prompts.add(pinned.job.prompt)
             record = JobRecord(
                 id=job_id, state="queued", lane=pinned.lane, job=pinned.job, created_at=utc_now(),
@@ -411,14 +353,7 @@ class Studio:
                     self._foreman.ask_cancel(active)
 
     def _estimate(self, pinned: PinnedJob) -> Estimate:
-        job = pinned.job
-        predicted = self._predict(job)
-        return Estimate(
-            seconds=predicted.seconds, low_s=predicted.low_s, high_s=predicted.high_s, basis=predicted.basis,
-            adjustments=pinned.adjustments, width=job.width, height=job.height, requested_width=job.requested_width,
-            requested_height=job.requested_height, steps=planned_steps(job), guidance_scale=job.guidance_scale,
-            lane=pinned.lane, drain_s=self._foreman.lineup().summary().drain_s,
-        )  # fmt: skip
+        return self._planner.estimate(pinned, drain_s=self._foreman.lineup().summary().drain_s)
 
     async def _kept_job(self, job_id: str) -> JobView:
         """One that has ended, as it is on disk."""
@@ -432,17 +367,14 @@ class Studio:
 
     def _job_ended(self, view: JobView) -> None:
         if view.state == "finished" and view.timings is not None:
-            sample = self.cost.learn(view.job, self._checkpoint.reader, view.timings)
+            sample = self._planner.learn(view.job, view.timings)
             self._archive.write_later(self.library.add_cost_sample, sample)
         for listener in list(self._listeners):
             listener(view)
 
     def _worker_changed(self, state: WorkerState) -> None:
         if state.ready and state.facts is not None:
-            self.cost.worker_ready(state.facts)
-            if self._checkpoint.folder is None:  # the worker has fetched it
-                self._checkpoint = read_checkpoint(self.settings.checkpoint, self.settings.profile)
-                self.cost.shape_known(self._checkpoint.shape)
+            self._planner.worker_ready(state.facts)
         told = (state.phase, state.pid, None if state.fraction is None else round(state.fraction, 2))
         if told != self._told_worker:
             self._told_worker = told

@@ -62,6 +62,10 @@ class Plan:
     def pictures(self) -> int:
         return len(self.seeds) * len(self.steps) * len(self.guidance) * len(self.sizes)
 
+    def single(self) -> JobRequest:
+        """The first picture alone."""
+        return self.request.model_copy(update={"seed": self.seeds[0]})
+
     @property
     def axes(self) -> tuple[Axis, ...]:
         """What is swept, apart from the seed."""

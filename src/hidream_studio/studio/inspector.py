@@ -96,7 +96,7 @@ class Inspector:
                     made = Tag("button", None, classes, on_click=self._finisher(preset_id), title=key)
                     with made:
                         self._finish_words[preset_id] = (made, Tag("span", ""), Tag("span", "", "estimate"))
-            self._mode = Tag("select", aria_label="How to finish", value=session.finish_mode)
+            self._mode = Tag("select", aria_label="How to finish", value=session.finishing.mode)
             with self._mode:
                 for mode, name, _ in _MODES:
                     Tag("option", name, value=mode)
@@ -158,17 +158,13 @@ class Inspector:
             copy_text(line, self._session, "The curl line is in the clipboard.")
 
     def _mode_changed(self, event: GenericEventArguments) -> None:
-        session = self._session
-        if event.args in ("re-render", "keep-composition", "exact"):
-            session.finish_mode = event.args
-            session.save_view(finish_mode=event.args)
-            session.on_marks()
+        self._session.finishing.choose(mode=event.args)
+        self._session.on_marks()
 
     def _strength_changed(self, event: GenericEventArguments) -> None:
         low, high = _STRENGTHS
         if isinstance(event.args, int | float) and low <= event.args <= high:
-            self._session.strength = float(event.args)
-            self._session.save_view(finish_strength=float(event.args))
+            self._session.finishing.choose(strength=event.args)
             self._session.on_marks()
 
     # drawing
@@ -266,15 +262,15 @@ class Inspector:
         self._finish.show(version.has_image and not version.rejected)
         if not version.has_image:
             return
-        self._mode.set(value=session.finish_mode)
-        self._strength_row.show(session.finish_mode == "keep-composition")
-        self._strength.set(value=session.strength)
-        self._strength_words.set_text(f"{session.strength:.2f}")
-        self._mode_words.set_text(mode_words(session.finish_mode, version.job))
+        self._mode.set(value=session.finishing.mode)
+        self._strength_row.show(session.finishing.mode == "keep-composition")
+        self._strength.set(value=session.finishing.strength)
+        self._strength_words.set_text(f"{session.finishing.strength:.2f}")
+        self._mode_words.set_text(mode_words(session.finishing.mode, version.job))
         self._mode_words.set_class("bad", False)
         for preset_id, (made, name, price) in self._finish_words.items():
             preset = session.profile.preset(preset_id)
-            exact = session.finish_mode == "exact"
+            exact = session.finishing.mode == "exact"
             name.set_text(f"Finish · {preset.steps} steps" if exact else f"Finish {side_name(preset.width)}")
             try:
                 price.set_text(words.about(session.finish_price([version], preset_id)))

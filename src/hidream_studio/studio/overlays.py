@@ -35,7 +35,7 @@ class Overlays:
         self._run = run
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._dark = ui.dark_mode(_dark_value(session.view.get("theme")))
+        self._dark = ui.dark_mode(_dark_value(session.remembered.view.get("theme")))
         session.on_toast.add(self.toast)
         session.on_view.add(self.view)
 
@@ -86,7 +86,7 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
-        mode = session.view.get("compare_mode")
+        mode = session.remembered.view.get("compare_mode")
         self._layer.clear()
         with self._layer:
             Viewer(
@@ -95,7 +95,7 @@ class Overlays:
                 mode=mode if mode in ("slider", "side", "flicker") else "slider",
                 full=full,
                 on_close=self.close,
-                on_mode=lambda chosen: session.save_view(compare_mode=chosen),
+                on_mode=lambda chosen: session.remembered.keep_view(compare_mode=chosen),
             )
 
     # dialogs
@@ -166,13 +166,13 @@ class Overlays:
                     Tag("dd", value)
 
     def _draw_theme(self) -> None:
-        chosen = self._session.view.get("theme", "auto")
+        chosen = self._session.remembered.view.get("theme", "auto")
         buttons: dict[str, Tag] = {}
 
         def choose(name: str) -> Callable[[], None]:
             def set_theme() -> None:
                 self._dark.value = _dark_value(name)
-                self._session.save_view(theme=name)
+                self._session.remembered.keep_view(theme=name)
                 for other, tag in buttons.items():
                     tag.set(aria_pressed="true" if other == name else "false")
 

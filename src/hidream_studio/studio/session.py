@@ -11,7 +11,7 @@ from hidream_studio.errors import ConflictError, NotFoundError, StudioError
 from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.profiles import PresetId
-from hidream_studio.job.request import FinishMode, FinishRequest
+from hidream_studio.job.request import GenerationRequest
 from hidream_studio.service.studio import Studio
 from hidream_studio.service.views import Estimate
 from hidream_studio.studio.cells import SheetModel
@@ -24,18 +24,15 @@ from hidream_studio.studio.compose_state import (
     restored_state,
     stored_state,
 )
+from hidream_studio.studio.finishing import Finishing
+from hidream_studio.studio.live import LiveDraft
+from hidream_studio.studio.remembered import Remembered
 from hidream_studio.studio.shelf import Look, read_versions
 from hidream_studio.studio.signals import Signal, Toast
 from hidream_studio.studio.versions import Version, version_of_image, version_of_job
 
-COMPOSE_SETTING = "page.compose"
-VIEW_SETTING = "page.view"
-DISMISSED_SETTING = "page.dismissed"
 PAGE_OF_PICTURES = 200  # loaded at once
 MOST_KEPT = 2 * PAGE_OF_PICTURES  # on a page that stays open; older ones go, and come back with "Show older"
-KEPT_DISMISSED = 500
-LIVE_QUIET_S = 0.4
-SAVE_QUIET_S = 0.3
 LOOK_AGAIN_S = 0.5  # after a picture came that a search may find
 MAX_COMPARED = 4
 
@@ -48,19 +45,16 @@ class Session:
         self.profile = studio.profile
         self.model = SheetModel(studio.profile, self.smaller_s)
         self.compose: ComposeState = restored_state(None, studio.profile)
-        self.view: dict[str, Any] = {}
+        self.remembered = Remembered(studio.library)
+        self.finishing = Finishing(self.remembered, studio.profile.keep_composition_strength)
         self.look = Look()
         self.more = False
         self.kept = MOST_KEPT
         self._shown = 0
         self.selected: str | None = None  # root key
         self.picked: list[str] = []  # version keys, at most one of a family
-        self.finish_mode: FinishMode = "re-render"
-        self.strength = studio.profile.keep_composition_strength
-        self.dismissed: list[str] = []
-        self.live_job: str | None = None
+        self._live = LiveDraft(studio, self._live_request, self.select)
         self._heard: list[set[str]] = []
-        self._replaced: set[str] = set()  # live drafts that a later one took the place of: they leave no ghost
         self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
 
         self.on_sheet = Signal()  # all of it
@@ -77,27 +71,14 @@ class Session:
         self.on_asked = Signal()  # (first new root, or None where the look has no place for it): Generate was pressed
         self.on_view = Signal()  # (list of versions): open the viewer
 
-        self._save_task: asyncio.Task[None] | None = None
-        self._live_task: asyncio.Task[None] | None = None
         self._look_task: asyncio.Task[None] | None = None
 
     # reading
 
     async def load(self) -> None:
         """Everything that a first drawing needs, from the library; SQLite is the truth, the page only a view."""
-        setting = self.studio.library.setting
-        stored = await asyncio.to_thread(setting, COMPOSE_SETTING, None)
-        view = await asyncio.to_thread(setting, VIEW_SETTING, {})
-        dismissed = await asyncio.to_thread(setting, DISMISSED_SETTING, [])
-        self.compose = restored_state(stored, self.profile)
-        self.view = view if isinstance(view, dict) else {}
-        self.dismissed = dismissed if isinstance(dismissed, list) else []
-        mode = self.view.get("finish_mode")
-        if mode in ("re-render", "keep-composition", "exact"):
-            self.finish_mode = mode
-        strength = self.view.get("finish_strength")
-        if isinstance(strength, int | float) and 0 <= strength <= 1:
-            self.strength = float(strength)
+        self.compose = restored_state(await self.remembered.load(), self.profile)
+        self.finishing.load()
         await self.reload()
 
     async def reload(self, *, keep_older: bool = False) -> None:
@@ -106,7 +87,7 @@ class Session:
         heard: set[str] = set()  # jobs that changed while the library was read: what it said of them is old
         self._heard.append(heard)
         try:
-            versions = await read_versions(self.studio, look, set(self.dismissed), limit)
+            versions = await read_versions(self.studio, look, set(self.remembered.dismissed), limit)
         finally:
             self._heard.remove(heard)
         if look != self.look:
@@ -156,9 +137,9 @@ class Session:
 
     def _changed(self) -> None:
         self.on_typed()
-        self._save_soon()
+        self.remembered.keep_column_soon(lambda: stored_state(self.compose, self.profile))
         if self.compose.live:
-            self._live_soon()
+            self._live.redraw_soon()
 
     def plan(self, *, for_price: bool = False) -> Plan:
         return plan(
@@ -175,9 +156,7 @@ class Session:
         self.next_seed = secrets.randbits(RANDOM_SEED_BITS)
         self._sweep_rejected()
         if wanted.pictures == 1:
-            views: tuple[JobView, ...] = (
-                await self.studio.submit(wanted.request.model_copy(update={"seed": wanted.seeds[0]})),
-            )
+            views: tuple[JobView, ...] = (await self.studio.submit(wanted.single()),)
         else:
             views = (await self.studio.submit_sheet(wanted.sheet())).jobs
         versions = [version_of_job(view) for view in views]
@@ -200,54 +179,9 @@ class Session:
         for version in [version for version in self.model if version.rejected]:
             self.forget(version.key)
 
-    def _save_soon(self) -> None:
-        if self._save_task is not None:
-            self._save_task.cancel()
-        self._save_task = asyncio.create_task(self._save_after_quiet())
-
-    async def _save_after_quiet(self) -> None:
-        await asyncio.sleep(SAVE_QUIET_S)
-        await self.save()
-
-    async def save(self) -> None:
-        stored = stored_state(self.compose, self.profile)
-        await asyncio.to_thread(self.studio.library.set_setting, COMPOSE_SETTING, stored)
-
-    def save_view(self, **values: Any) -> None:
-        self.view = {**self.view, **values}
-        view = dict(self.view)
-        self._in_background(asyncio.to_thread(self.studio.library.set_setting, VIEW_SETTING, view))
-
-    def _in_background(self, coroutine: Any) -> None:
-        from nicegui import background_tasks
-
-        background_tasks.create(coroutine)
-
-    # live mode
-
-    def _live_soon(self) -> None:
-        if self._live_task is not None:
-            self._live_task.cancel()
-        self._live_task = asyncio.create_task(self._live_after_quiet())
-
-    async def _live_after_quiet(self) -> None:
-        await asyncio.sleep(LIVE_QUIET_S)
-        if not self.compose.prompt.strip():
-            return
-        try:
-            await asyncio.shield(self._redraw())  # a key that comes in between waits for the next round
-        except StudioError:
-            return  # a half-written number; the column says so already
-
-    async def _redraw(self) -> None:
-        wanted = self.plan()
-        request = wanted.request.model_copy(update={"seed": wanted.seeds[0]})
-        earlier = self.live_job
-        if earlier is not None:
-            self._replaced.add(earlier)
-        view = await self.studio.replace(request, lane="draft", replaces=earlier)
-        self.live_job = view.id
-        self.select(view.id)
+    def _live_request(self) -> GenerationRequest | None:
+        """What live mode draws: nothing without a prompt."""
+        return self.plan().single() if self.compose.prompt.strip() else None
 
     # choosing
 
@@ -326,13 +260,9 @@ class Session:
         self.take(version_of_image(record))
         self.studio.publish("image", {"id": key, **changes})  # other tabs look at it anew
 
-    def finish_request(self, preset_id: PresetId) -> FinishRequest:
-        strength = self.strength if self.finish_mode == "keep-composition" else None
-        return FinishRequest(mode=self.finish_mode, preset=preset_id, strength=strength)
-
     def finish_price(self, versions: list[Version], preset_id: PresetId) -> float:
         return sum(
-            self.studio.estimate_finish_of(version.key, version.job, self.finish_request(preset_id)).seconds
+            self.studio.estimate_finish_of(version.key, version.job, self.finishing.request(preset_id)).seconds
             for version in versions
         )
 
@@ -347,7 +277,7 @@ class Session:
 
     async def finish(self, versions: list[Version], preset_id: PresetId) -> None:
         for version in versions:
-            await self.studio.finish(version.key, self.finish_request(preset_id))
+            await self.studio.finish(version.key, self.finishing.request(preset_id))
 
     async def finish_selected(self, preset_id: PresetId) -> None:
         front = self.front()
@@ -375,8 +305,7 @@ class Session:
 
     def dismiss(self, *keys: str) -> None:
         """A failed or cancelled job's cell goes; the job itself stays in the history."""
-        self.dismissed = [*self.dismissed, *keys][-KEPT_DISMISSED:]
-        self._in_background(asyncio.to_thread(self.studio.library.set_setting, DISMISSED_SETTING, self.dismissed))
+        self.remembered.dismiss(*keys)
         for key in keys:
             self.forget(key)
 
@@ -454,9 +383,9 @@ class Session:
         except NotFoundError:
             self.forget(job_id)
             return
-        if job_id in self.dismissed:
+        if job_id in self.remembered.dismissed:
             return
-        if view.state == "cancelled" and job_id in self._replaced:
+        if view.state == "cancelled" and self._live.has_replaced(job_id):
             self.forget(job_id)
             return
         known = self.model.version(job_id)

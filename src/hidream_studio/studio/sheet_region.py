@@ -70,7 +70,7 @@ class SheetRegion:
                 self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
 
     def _draw_thumb_size(self) -> None:
-        chosen = self._session.view.get("thumb_px")
+        chosen = self._session.remembered.view.get("thumb_px")
         size = min(max(int(chosen or THUMB_PX), MIN_THUMB_PX), MAX_THUMB_PX)
         if chosen is not None:  # otherwise the style sheet chooses, by the width of the screen
             ui.query("body").style(f"--thumb-min: {size}px")
@@ -89,7 +89,7 @@ class SheetRegion:
     def _thumb_size_changed(self, event: GenericEventArguments) -> None:
         size = int(event.args)
         self._slider._props["value"] = size
-        self._session.save_view(thumb_px=size)
+        self._session.remembered.keep_view(thumb_px=size)
 
     def _filter(self, name: Filter) -> Callable[[], Any]:
         return self._run(lambda: self._show_filter(name, replace(self._session.look, filter=name)))

@@ -79,7 +79,9 @@ class Tray:
         self._compare_limit.show(many)
         for preset_id, (name, price) in self._finishes.items():
             preset = session.profile.preset(preset_id)
-            target = f"with {preset.steps} steps" if session.finish_mode == "exact" else f"at {side_name(preset.width)}"
+            target = (
+                f"with {preset.steps} steps" if session.finishing.mode == "exact" else f"at {side_name(preset.width)}"
+            )
             name.set_text(f"{'Finish' if len(picks) == 1 else 'Finish all'} {target}")
             try:
                 price.set_text(words.about(session.finish_price(picks, preset_id)))

@@ -1,0 +1,58 @@
+"""What a page is like the next time: its column, its look, what was dismissed. In the library; draws nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import background_tasks
+
+from hidream_studio.library.library import Library
+
+COMPOSE_SETTING = "page.compose"
+VIEW_SETTING = "page.view"
+DISMISSED_SETTING = "page.dismissed"
+KEPT_DISMISSED = 500
+QUIET_S = 0.3
+
+
+class Remembered:
+    """Read once, then written as it changes."""
+
+    def __init__(self, library: Library) -> None:
+        self.view: dict[str, Any] = {}  # theme, size of the thumbnails, ways to finish and to compare
+        self.dismissed: list[str] = []  # jobs whose cells are gone
+        self._library = library
+        self._saving: asyncio.Task[None] | None = None
+
+    async def load(self) -> Any:
+        """Read everything; returns the column as it was stored, or None."""
+        setting = self._library.setting
+        stored = await asyncio.to_thread(setting, COMPOSE_SETTING, None)
+        view = await asyncio.to_thread(setting, VIEW_SETTING, {})
+        dismissed = await asyncio.to_thread(setting, DISMISSED_SETTING, [])
+        self.view = view if isinstance(view, dict) else {}
+        self.dismissed = dismissed if isinstance(dismissed, list) else []
+        return stored
+
+    def keep_view(self, **values: Any) -> None:
+        self.view = {**self.view, **values}
+        self._write(VIEW_SETTING, self.view)
+
+    def dismiss(self, *keys: str) -> None:
+        self.dismissed = [*self.dismissed, *keys][-KEPT_DISMISSED:]
+        self._write(DISMISSED_SETTING, self.dismissed)
+
+    def keep_column_soon(self, column: Callable[[], Any]) -> None:
+        """Write what `column` says once nobody has typed for a moment."""
+        if self._saving is not None:
+            self._saving.cancel()
+        self._saving = asyncio.create_task(self._keep_column_after_quiet(column))
+
+    async def _keep_column_after_quiet(self, column: Callable[[], Any]) -> None:
+        await asyncio.sleep(QUIET_S)
+        await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
+
+    def _write(self, name: str, value: Any) -> None:
+        background_tasks.create(asyncio.to_thread(self._library.set_setting, name, value))
