@@ -25,6 +25,8 @@ from hidream_studio.bench.world.captions import Asked
 from hidream_studio.bench.world.prompts import CLASSES, PromptClass, held_out
 from hidream_studio.job.profiles import read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
+from training.cleanness import PROMPTS as CIRCLES
+from training.cleanness import cleanness
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -198,6 +200,14 @@ def _row(setting: Setting, wrong: list[tuple[str, ...]], prompts: dict[PromptCla
     return {**row, "wrong": examples}
 
 
+def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
+    """How clean large circles on plain backgrounds are drawn: means over those that are there, and how many are."""
+    pictures = sampler.draw(list(CIRCLES), setting.side, setting.side, setting, 3).cpu().numpy()
+    found = [asdict(one) for one in map(cleanness, pictures) if one is not None]
+    means = {name: round(float(np.mean([one[name] for one in found])), 3) for name in (found[0] if found else ())}
+    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), "circles": len(found), **means}
+
+
 def table_settings() -> list[Setting]:
     """The whole degradation table, most wanted first: guidance 3, then 1 and 5; 384² and guidance 2 and 7 last."""
     every = [
@@ -215,6 +225,12 @@ MAIN_SETTINGS = [
     Setting(512, 50, 2.0, "euler"), Setting(512, 50, 4.0, "euler"), Setting(256, 24, 4.0, "euler"),
     *(Setting(side, steps, 3.0, "unipc", scale) for side, steps in ((512, 50), (256, 24)) for scale in (5.0, 6.0, 7.0)),
 ]  # fmt: skip
+
+
+CLEAN_SETTINGS = [
+    *(Setting(512, 50, guidance, "euler") for guidance in (1.0, 2.0, 3.0)),
+    Setting(256, 24, 3.0, "euler"),
+]
 
 
 def contact_sheet(sampler: Sampler, setting: Setting, count: int, out: Path, thumb: int = 224) -> None:
@@ -256,15 +272,13 @@ def main(arguments: list[str] | None = None) -> int:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         sampler = Sampler(options.checkpoint, device, float32=options.float32)
         if options.sheet:
-            contact_sheet(
-                sampler,
-                Setting(options.sheet_side, RECIPE.steps, RECIPE.guidance_scale, RECIPE.sampler),
-                options.sheet,
-                options.out,
-            )
+            recipe = Setting(options.sheet_side, RECIPE.steps, RECIPE.guidance_scale, RECIPE.sampler)
+            contact_sheet(sampler, recipe, options.sheet, options.out)
             say("contact sheet drawn")
         deadline = begin + options.seconds
-        rows: list[dict[str, Any]] = []
+        rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS]
+        for row in rows:
+            say(json.dumps(row))
         for name, settings, prompts in _plans(options):
             for row in measure(sampler, judges, settings, prompts, deadline, say):
                 counts = {key: len(ones) for key, ones in prompts.items()}

@@ -1,0 +1,73 @@
+"""How clean a model's outlines and plain backgrounds are, in pixels and levels, where an eye sees it first.
+
+A large circle in the middle of a plain background is the hardest thing to draw with patches: its radius should be the
+same in every direction, and all patches around it the same colour. Knows no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hidream_studio.bench.world.render import sample
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
+
+PROMPTS = tuple(
+    f"a large {circle} circle in the center, {background} background"
+    for circle, background in (
+        ("red", "light green"), ("yellow", "dark blue"), ("white", "blue"), ("black", "white"),
+        ("blue", "yellow"), ("orange", "purple"), ("green", "pink"), ("purple", "light blue"),
+    )
+)  # fmt: skip
+DIRECTIONS = 720
+PATCH = 32
+
+
+@dataclass(frozen=True)
+class Cleanness:
+    """Of one picture of a large circle in the middle of a plain background."""
+
+    outline_px: float  # standard deviation of the radius over all directions
+    bulge_px: float  # the most by which it is off
+    grid_levels: float  # standard deviation of the outermost patches' means, of 255; the mean of three channels
+
+
+def cleanness(picture: Pixels) -> Cleanness | None:
+    """None where there is no circle in the middle: in some direction no outline between 0.1 and 0.45 of the side."""
+    height, width = picture.shape[:2]
+    values = picture.astype(np.float32)
+    inside, outside = values[height // 2, width // 2], values[PATCH // 2, PATCH // 2]
+    contrast = inside - outside
+    share = (values - outside) @ contrast / max(float(contrast @ contrast), 1.0)  # 1 in the circle, 0 outside of it
+    radii = _radii(share.astype(np.float32), min(height, width))
+    if radii is None:
+        return None
+    off = radii - radii.mean()
+    means = values.reshape(height // PATCH, PATCH, width // PATCH, PATCH, 3).mean(axis=(1, 3))
+    ring = np.concatenate((means[0], means[-1], means[1:-1, 0], means[1:-1, -1]))
+    return Cleanness(float(off.std()), float(np.abs(off).max()), float(ring.std(axis=0).mean()))
+
+
+def _radii(share: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float64] | None:
+    """How far from the middle of its area the circle ends, in px, by direction."""
+    rows, columns = np.nonzero(share > 0.5)
+    if not len(rows):
+        return None
+    steps = np.arange(0.1 * side, 0.45 * side, 0.25)
+    angles = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)[:, None]
+    along = sample(
+        share,
+        (columns.mean() + steps * np.cos(angles)).astype(np.float32),
+        (rows.mean() + steps * np.sin(angles)).astype(np.float32),
+    )
+    below = along < 0.5
+    first = below.argmax(axis=1)
+    if (first == 0).any():
+        return None
+    of_all = np.arange(DIRECTIONS)
+    before, after = along[of_all, first - 1], along[of_all, first]
+    radii: npt.NDArray[np.float64] = steps[first - 1] + 0.25 * (before - 0.5) / (before - after)
+    return radii
