@@ -131,21 +131,19 @@ class Trainer:
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
         return self.pool.values[index], ids, mask
 
-    def _render(self, values: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
-        """The scenes as they are, (S, N, 3072), and the first half of them swayed, (S // 2, N, 3072)."""
-        scenes, half = len(values), len(values) // 2
+    def _render(self, values: Tensor, rows: int, cols: int) -> tuple[Tensor, ...]:
+        """The scenes as they are, and swayed; each (S, N, 3072)."""
         x, y = (
-            torch.cat((at.expand(scenes, -1, -1), at + off))
-            for at, off in zip(grid(rows, cols, self.device), sway(half, rows, cols, self.device), strict=True)
+            torch.cat((at.expand_as(off), at + off))
+            for at, off in zip(grid(rows, cols, self.device), sway(len(values), rows, cols, self.device), strict=True)
         )
         size = torch.zeros(3, device=self.device)
         size[0].fill_(cols * 32.0)
         size[1].fill_(rows * 32.0)
         size[2].fill_(min(cols, rows) * 32.0)
-        values = torch.cat((values, values[:half]))
-        layers = self.run.coverages(values, x, y, size, self.tables.shapes, self.tables.glyphs)
-        drawn = self.run.mix(values, layers).flatten(2)
-        return drawn[:scenes], drawn[scenes:]
+        twice = values.repeat(2, 1)
+        layers = self.run.coverages(twice, x, y, size, self.tables.shapes, self.tables.glyphs)
+        return self.run.mix(twice, layers).flatten(2).chunk(2)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()

@@ -30,7 +30,7 @@ CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
-SWAYED_SHARE = 0.75  # of the noise levels of every other scene, once layouts are learnt: from a swayed picture
+SWAYED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from a swayed picture
 SWAY = 0.004  # the most by which a swayed picture's points are off, of its shorter side: a standard deviation
 SWAY_WAVES, SWAY_CYCLES = 6, (0.5, 12.0)  # what it is made of: how many, and how often they repeat on the shorter side
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
@@ -173,14 +173,14 @@ def _kernels(device: torch.device) -> Any:
 
 def noisy(
     clean: Tensor,  # (S, N, 3072)
-    swayed: Tensor,  # (S // 2, N, 3072) the first half of the scenes with outlines that are a little bent
+    swayed: Tensor,  # (S, N, 3072) the same scenes with outlines that are a little bent
     sigma: Tensor,  # (S, draws)
     fine_share: Tensor,  # ()
 ) -> Tensor:  # (S, draws, N, 3072)
     """Every scene at all its noise levels; in the fine phase some of bent outlines, and of patches that do not fit."""
     chance, bent, much = torch.rand(3, *sigma.shape, device=clean.device).unbind()
     bent = (bent < SWAYED_SHARE * fine_share)[..., None, None]
-    start = torch.where(bent, torch.cat((swayed, clean[len(swayed) :]))[:, None], clean[:, None])
+    start = torch.where(bent, swayed[:, None], clean[:, None])
     start = disturbed(start, torch.where(chance < DISTURBED_SHARE * fine_share, much, 0.0))
     noise = torch.randn(*sigma.shape, *clean.shape[1:], device=clean.device)
     return add_noise(start, noise, sigma[..., None, None]).to(_working(clean.device))

@@ -135,18 +135,18 @@ def test_disturbed_patches_are_moved_and_tinted_each_on_its_own():
 def test_patches_are_disturbed_in_the_fine_phase_alone():
     torch.manual_seed(3)
     clean, sigma = edge()[0].expand(64, -1, -1), torch.full((64, 2), 1e-4)
-    found = (noisy(clean, clean[:32], sigma, share) for share in (0 * ALL, ALL))
+    found = (noisy(clean, clean, sigma, share) for share in (0 * ALL, ALL))
     early, late = ((one - clean[:, None]).abs().amax(dim=(2, 3)) for one in found)
     assert (early < 0.01).all()
     assert 0.3 < (late > 0.05).float().mean() < 0.6  # half of them, a few by very little
 
 
-def test_every_other_scene_starts_from_a_swayed_picture_mostly_in_the_fine_phase():
+def test_half_of_the_noise_levels_start_from_a_swayed_picture_in_the_fine_phase():
     torch.manual_seed(5)
-    clean, swayed, sigma = torch.zeros(400, 1, 3072), torch.ones(200, 1, 3072), torch.full((400, 2), 1e-4)
+    clean, swayed, sigma = torch.zeros(200, 1, 3072), torch.ones(200, 1, 3072), torch.full((200, 2), 1e-4)
     early, late = (noisy(clean, swayed, sigma, share).mean(dim=(2, 3)) for share in (0 * ALL, ALL))
-    assert early.max() < 0.1 and late[200:].max() < 0.1
-    assert abs((late[:200] > 0.5).float().mean() - SWAYED_SHARE) < 0.1
+    assert early.max() < 0.1
+    assert abs((late > 0.5).float().mean() - SWAYED_SHARE) < 0.1
 
 
 def test_a_picture_sways_smoothly_across_patches_and_as_much_at_any_size():
