@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     model: str | None = None  # folder or hub id; None is the embedded o1-tiny
     profile: str | None = None  # where the checkpoint does not say
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
-    precision: Precision | None = None  # None: fp32 on a CPU, bf16 on CUDA
+    precision: Precision | None = None  # None: the profile's, else fp32 on a CPU and bf16 on CUDA
     fused: bool | None = None  # kernels of our own between a step's matrix products; None: where they run (CUDA)
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65535)  # 0: any free port

@@ -28,6 +28,7 @@ class Gpu:
     """Stands for a model on a GPU, as far as it is looked at here."""
 
     device = torch.device("cuda:0")
+    dtype = torch.bfloat16
 
 
 @pytest.fixture

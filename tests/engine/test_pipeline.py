@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from hidream_studio.engine.text_cache import TextCache
 from hidream_studio.errors import CheckpointError, DeviceError, PromptError, RequestError
 from hidream_studio.job.job import Job
 from hidream_studio.model.transformer import TextPrefix
+from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 CASES = json.loads((GOLDEN / "cases.json").read_text(encoding="utf-8"))
@@ -230,6 +232,17 @@ def test_bf16_draws_on_a_cpu_too_and_says_so(golden_checkpoint: Path) -> None:
     pipeline = Pipeline.load(str(golden_checkpoint), device="cpu", precision="bf16")
     assert pipeline.numeric_path == "cpu-bf16-eager-sdpa"
     assert draw(pipeline, JOB).std() > 0
+
+
+def test_a_profile_says_what_its_model_computes_in_unless_something_is_asked_for(
+    golden_checkpoint: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(golden_checkpoint, tmp_path / "model")
+    profile = json.loads((EMBEDDED_CHECKPOINT / "profile.json").read_text(encoding="utf-8"))
+    assert profile["precision"] == "fp32"
+    (tmp_path / "model" / "profile.json").write_text(json.dumps(profile | {"precision": "bf16"}), encoding="utf-8")
+    assert Pipeline.load(str(tmp_path / "model"), device="cpu").numeric_path == "cpu-bf16-eager-sdpa"
+    assert Pipeline.load(str(tmp_path / "model"), device="cpu", precision="fp32").numeric_path.startswith("cpu-fp32")
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -121,7 +121,11 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--profile", metavar="NAME", help=f"where the checkpoint does not say: {', '.join(PROFILE_IDS)}"
     )
     command.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
-    command.add_argument("--precision", choices=get_args(Precision), help="fp32 on a CPU, bf16 on CUDA when absent")
+    command.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU and bf16 on CUDA",
+    )
     command.add_argument(
         "--fused",
         action=argparse.BooleanOptionalAction,

@@ -53,7 +53,8 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
     if wanted:
         raise DeviceError(f"fused kernels were asked for, but {why}", field="fused")
     if model.device.type == "cuda":
-        logger.warning("drawing without fused kernels, which is slower: %s", why)
+        level = logging.INFO if model.dtype == torch.float32 else logging.WARNING  # float32 was chosen
+        logger.log(level, "drawing without fused kernels, which is slower: %s", why)
     return None
 
 

@@ -109,6 +109,8 @@ class Pipeline:
             A folder, or a hub id.
         profile
             The model profile where the checkpoint does not say.
+        precision
+            None: the profile's, or else what suits the device.
         fused
             Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
@@ -125,11 +127,12 @@ class Pipeline:
         if threads is not None:
             torch.set_num_threads(threads)
         where = pick_device(device)
-        used_precision = pick_precision(precision, where)
+        pick_precision(precision, where)  # what cannot be is refused before anything is read
         tell("reading the checkpoint", None)
         begun_s = time.perf_counter()
         checkpoint = open_checkpoint(source)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
+        used_precision = pick_precision(precision or used_profile.precision, where)
         tokenizer = PromptTokenizer(checkpoint.folder)
         dtype = DTYPES[used_precision]
         fp8 = used_precision == "fp8"

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.errors import CheckpointError, RequestError
-from hidream_studio.settings import EMBEDDED_CHECKPOINT
+from hidream_studio.settings import EMBEDDED_CHECKPOINT, Precision
 
 Recipe = Literal["full", "dev"]
 Sampler = Literal["unipc", "euler", "flash"]
@@ -63,6 +63,7 @@ class ModelProfile(_Frozen):
     default_recipe: Recipe
     recipes: Mapping[Recipe, RecipeDefaults]
     presets: tuple[Preset, ...]
+    precision: Precision | None = None  # what it computes in where none is asked for; None: what suits the device
     keep_composition_strength: float = 0.5  # where a finish names none: 0 the draft, 1 all new
     examples: tuple[str, ...] = Field(default=())  # prompts that this model can draw
     draws: str = ""  # all that it can, where that is little
