@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet -c constraints.txt
 ARGS ?=
+JOBS ?= 2
 
 .PHONY: studio test check soak bench wheel clean help
 
 help:
 	@echo "make studio   install, start the server with the embedded model, print the address (ARGS='--port 8000 --model DIR')"
-	@echo "make test     install what is missing and run all tests, those in a browser too"
+	@echo "make test     install what is missing and run all tests, those in a browser too, in two processes (JOBS=0: in one)"
 	@echo "make check    ruff, mypy, import-linter"
 	@echo "make soak     500 jobs with cancels, worker kills and reconnecting readers (minutes)"
 	@echo "make bench    quality and speed of the embedded model, as a report in bench-out/"
@@ -19,7 +20,7 @@ studio: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@sh scripts/find_browser.sh
-	@$(BIN)/pytest -m "not gpu and not soak" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu and not soak" $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -28,7 +28,6 @@ FULL_SIZE_PROMPTS = (
     "a large yellow star in the center, dark blue background",
     "an orange circle, a cyan star and a green diamond from left to right on a light gray background",
 )
-DEFAULT_GUIDANCE = RECIPE.guidance_scale
 SHEET_WIDTH_PX, SHEET_QUALITY = 1344, 82
 
 
@@ -94,7 +93,7 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
 
 def _order(row: Row) -> tuple[Any, ...]:
     """The default recipe first, and of equal settings float32; then what differs from it more."""
-    off = abs(_noise_scale(row) - NOISE_SCALE), abs(row["guidance"] - DEFAULT_GUIDANCE), row["guidance"]
+    off = abs(_noise_scale(row) - NOISE_SCALE), abs(row["guidance"] - RECIPE.guidance_scale), row["guidance"]
     return -row["side"], -row["steps"], *off, row["sampler"], row["dtype"] != "float32"
 
 

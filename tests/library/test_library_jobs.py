@@ -110,7 +110,9 @@ def test_jobs_are_listed_newest_first_by_page_state_and_sheet(library: Library) 
     assert [record.id for record in library.jobs(sheet_id=sheet)] == ids[2::-1]
 
 
-@pytest.mark.parametrize("unknown", [new_id(), "", "../../etc/passwd", "\ud800", "a\x00b", "x" * 10_000])
+@pytest.mark.parametrize(
+    "unknown", ["06h0l7mg06j5n2mjfbkv286me4", "", "../../etc/passwd", "\ud800", "a\x00b", "x" * 10_000]
+)
 def test_an_unknown_job_is_not_found_whatever_it_is_called(library: Library, unknown: str) -> None:
     for call in (library.job, library.begin_attempt, library.update_job):
         with pytest.raises(NotFoundError) as refusal:
