@@ -276,9 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
             contact_sheet(sampler, recipe, options.sheet, options.out)
             say("contact sheet drawn")
         deadline = begin + options.seconds
-        rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS]
+        rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS] if options.part.startswith("1/") else []
         for row in rows:
             say(json.dumps(row))
+        _save(options.out / "adherence.json", rows, device)
         for name, settings, prompts in _plans(options):
             for row in measure(sampler, judges, settings, prompts, deadline, say):
                 counts = {key: len(ones) for key, ones in prompts.items()}
@@ -316,7 +317,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", default="1/1", help="2/3: every third setting from the second on, to share the work")
     parser.add_argument("--seconds", type=float, default=600.0, help="no new setting is begun after so long")
     parser.add_argument("--processes", type=int, default=14, help="that judge")
-    parser.add_argument("--float32", action="store_true", help="on a GPU too, as the studio runs it on a CPU")
+    parser.add_argument("--float32", action="store_true", help="on a GPU too, as the studio runs it")
     parser.add_argument("--sheet", type=int, default=48, help="prompts on the contact sheet; 0: none")
     parser.add_argument("--sheet-side", type=int, default=512)
     return parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Now and then a picture does not show quite what its caption says, as on the web. Knows no pixels and no prompts.
 
-A model that has only seen captions that are always right needs no guidance. Letters, textures and third things are
-what captions get wrong; so they are what less guidance costs.
+A model that has only seen captions that are always right needs no guidance: it may as well draw without. Letters,
+textures and third things are what these captions get wrong. What less guidance costs then is in the model card.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean on
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
 SWAYED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from a swayed picture
-SWAY = 0.004  # the most by which a swayed picture's points are off, of its shorter side: a standard deviation
+SWAY = 0.004  # how far a swayed picture's points are off at the most, of its shorter side: as a standard deviation
 SWAY_WAVES, SWAY_CYCLES = 6, (0.5, 12.0)  # what it is made of: how many, and how often they repeat on the shorter side
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
 DISTURBED_PX, DISTURBED_TINT = 1.2, 0.02  # of patches disturbed in full: standard deviations, colours in [-1, 1]
@@ -189,6 +189,7 @@ def noisy(
 def sway(scenes: int, rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """By how much each pixel of a swayed picture is off, in px along x and y; each (S, N, 1024) as in `render.grid`.
 
+    Single points may be off by several times the standard deviation that is drawn, up to SWAY, for a picture.
     A few waves of any direction and length between that of the picture and about a patch. Guidance bends outlines like
     that, away from what other prompts draw, and so do a model's own errors; with the true picture as what is wanted, a
     sampler's last steps can straighten what its middle ones bent, in place of copying it.

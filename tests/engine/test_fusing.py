@@ -66,10 +66,23 @@ def test_a_gpu_that_cannot_run_them_draws_without_and_the_log_says_why(
     with caplog.at_level(logging.INFO):
         assert fused_blocks(Gpu(), None) is None  # type: ignore[arg-type]
     (record,) = caplog.records
+    assert record.levelno == logging.WARNING
     assert record.getMessage() == (
         "drawing without fused kernels, which is slower: they failed on a GPU: Failed to find C compiler."
     )
     with pytest.raises(DeviceError, match="they failed on a GPU"):
+        fused_blocks(Gpu(), True)  # type: ignore[arg-type]
+
+
+def test_in_float32_nobody_is_warned_and_the_refusal_says_what_would_help(
+    on_gpu: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    on_gpu.setattr(Gpu, "dtype", torch.float32)
+    on_gpu.setattr(fusing, "why_not_fused", lambda model: "they compute in bf16 or FP8")
+    with caplog.at_level(logging.INFO):
+        assert fused_blocks(Gpu(), None) is None  # type: ignore[arg-type]
+    assert [record.levelno for record in caplog.records] == [logging.INFO]
+    with pytest.raises(DeviceError, match="they compute in bf16 or FP8; --precision bf16 would let them"):
         fused_blocks(Gpu(), True)  # type: ignore[arg-type]
 
 

@@ -51,7 +51,10 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
             logger.info("fused kernels are ready after %.1f s", time.perf_counter() - begun_s)
             return blocks
     if wanted:
-        raise DeviceError(f"fused kernels were asked for, but {why}", field="fused")
+        mend = (
+            "; --precision bf16 would let them" if model.dtype == torch.float32 and model.device.type == "cuda" else ""
+        )
+        raise DeviceError(f"fused kernels were asked for, but {why}{mend}", field="fused")
     if model.device.type == "cuda":
         level = logging.INFO if model.dtype == torch.float32 else logging.WARNING  # float32 was chosen
         logger.log(level, "drawing without fused kernels, which is slower: %s", why)

@@ -82,7 +82,7 @@ class Pipeline:
         self.model_name = model_name
         self.fingerprint = fingerprint
         mode = "eager" if model.run_blocks is None else "fused"
-        attention = "cudnn" if self.device.type == "cuda" else "sdpa"
+        attention = "cudnn" if self.device.type == "cuda" and precision != "fp32" else "sdpa"  # cuDNN has no float32
         self.numeric_path = f"{self.device.type}-{precision}-{mode}-{attention}"
         self._model = model
         self._tokenizer = tokenizer
@@ -127,7 +127,7 @@ class Pipeline:
         if threads is not None:
             torch.set_num_threads(threads)
         where = pick_device(device)
-        pick_precision(precision, where)  # what cannot be is refused before anything is read
+        pick_precision(precision, where)  # what was asked for and cannot be is refused before anything is read
         tell("reading the checkpoint", None)
         begun_s = time.perf_counter()
         checkpoint = open_checkpoint(source)

@@ -10,10 +10,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.errors import CheckpointError, RequestError
-from hidream_studio.settings import EMBEDDED_CHECKPOINT, Precision
+from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 Recipe = Literal["full", "dev"]
 Sampler = Literal["unipc", "euler", "flash"]
+OwnPrecision = Literal["bf16", "fp32"]  # of settings.Precision, those that every kind of device has
 PresetId = Literal["quick", "standard", "high", "official"]
 
 PROFILE_FILE = "profile.json"
@@ -63,7 +64,7 @@ class ModelProfile(_Frozen):
     default_recipe: Recipe
     recipes: Mapping[Recipe, RecipeDefaults]
     presets: tuple[Preset, ...]
-    precision: Precision | None = None  # what it computes in where none is asked for; None: what suits the device
+    precision: OwnPrecision | None = None  # what it computes in where none is asked for; None: what suits the device
     keep_composition_strength: float = 0.5  # where a finish names none: 0 the draft, 1 all new
     examples: tuple[str, ...] = Field(default=())  # prompts that this model can draw
     draws: str = ""  # all that it can, where that is little

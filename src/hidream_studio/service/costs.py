@@ -20,7 +20,7 @@ from hidream_studio.job.job import Job
 from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, workload
 from hidream_studio.service.plan import planned_steps
 from hidream_studio.service.prompts import PromptReader
-from hidream_studio.settings import Settings
+from hidream_studio.settings import Precision, Settings
 
 FIT_PAUSE_S = 0.5  # between two fits, however many pictures come
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
@@ -29,11 +29,17 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 class Costs:
     """The cost model of the worker's device, as soon as it is known; until then that of the last run, or a guess."""
 
-    def __init__(self, settings: Settings, shape: ModelShape, samples: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        shape: ModelShape,
+        samples: Iterable[Mapping[str, Any]],
+        precision: Precision | None = None,  # that the model's profile asks for
+    ) -> None:
         self._shape = shape
         self._threads = settings.threads or os.cpu_count() or 1
         self._samples = [CostSample.from_dict(sample) for sample in samples]
-        key = self._samples[-1].key if self._samples else _likely_key(settings)
+        key = self._samples[-1].key if self._samples else _likely_key(settings, precision)
         self._model = self._model_of(key)
         self._new: list[CostSample] = []
         self._fitting: asyncio.Task[None] | None = None
@@ -111,8 +117,8 @@ def _work(job: Job, reader: PromptReader | None) -> Workload:
     return replace(work, steps=planned_steps(job))
 
 
-def _likely_key(settings: Settings) -> CostKey:
+def _likely_key(settings: Settings, own: Precision | None) -> CostKey:
     """Before the worker has said what it runs on."""
     on_cpu = settings.device == "cpu" or (settings.device == "auto" and not NVIDIA_DRIVER.exists())
-    precision = settings.precision or ("fp32" if on_cpu else "bf16")
+    precision = settings.precision or own or ("fp32" if on_cpu else "bf16")
     return CostKey("cpu" if on_cpu else "cuda", precision, "", "")

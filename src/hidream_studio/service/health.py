@@ -18,7 +18,7 @@ def health_of(state: WorkerState, checkpoint: CheckpointFacts, settings: Setting
         fraction=state.fraction,
         reason=state.reason,
         device=facts.device if facts else None,
-        precision=facts.precision if facts else settings.precision,
+        precision=facts.precision if facts else settings.precision or checkpoint.profile.precision,
         model=facts.model_name if facts else Path(settings.checkpoint).name,
         profile=checkpoint.profile.id,
         fingerprint=facts.fingerprint if facts else None,

@@ -27,7 +27,7 @@ class Planner:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
         self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile)
-        self._costs = Costs(settings, self.checkpoint.shape, samples)
+        self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
     @property
     def profile(self) -> ModelProfile:

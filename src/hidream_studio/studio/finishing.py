@@ -26,7 +26,8 @@ class Finishing:
 
     def choose(self, *, mode: Any = None, strength: Any = None) -> None:
         """Take a browser's word for one of them, and remember it; what is no mode and no strength changes nothing."""
-        self._remembered.keep_view(**self._set(mode, strength))
+        if taken := self._set(mode, strength):
+            self._remembered.keep_view(**taken)
 
     def request(self, preset_id: PresetId) -> FinishRequest:
         strength = self.strength if self.mode == "keep-composition" else None
