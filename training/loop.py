@@ -18,7 +18,7 @@ from training.pool import ScenePool, SceneStream
 from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid
 from training.team import Team
-from training.trainee import DROPPED_PROMPTS, Angles, Compiler, Dims, draw_sigma, eager, parts, predict, sway
+from training.trainee import DROPPED_PROMPTS, Angles, Compiler, Dims, draw_sigma, eager, parts, predict
 from training.unmasked import attend_unmasked
 
 Size = tuple[int, int]  # columns, rows of patches
@@ -111,9 +111,9 @@ class Trainer:
         scenes = pictures(size, self.recipe.micro_tokens) // draws
         values, ids, mask = self._draw(scenes)
         with torch.no_grad():
-            clean, swayed = self._render(values, rows, cols)
+            clean = self._render(values, rows, cols)
             sigma = draw_sigma(scenes, draws, rows * cols, self.fine_share)
-            noisy = self.run.noise(clean, swayed, sigma, self.fine_share).flatten(0, 1)
+            noisy = self.run.noise(clean, sigma, self.fine_share).flatten(0, 1)
         with self._autocast():
             t = 1 - sigma.flatten()
             predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws)
@@ -131,19 +131,14 @@ class Trainer:
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
         return self.pool.values[index], ids, mask
 
-    def _render(self, values: Tensor, rows: int, cols: int) -> tuple[Tensor, ...]:
-        """The scenes as they are, and swayed; each (S, N, 3072)."""
-        x, y = (
-            torch.cat((at.expand_as(off), at + off))
-            for at, off in zip(grid(rows, cols, self.device), sway(len(values), rows, cols, self.device), strict=True)
-        )
+    def _render(self, values: Tensor, rows: int, cols: int) -> Tensor:  # (B, N, 3072)
+        x, y = grid(rows, cols, self.device)
         size = torch.zeros(3, device=self.device)
         size[0].fill_(cols * 32.0)
         size[1].fill_(rows * 32.0)
         size[2].fill_(min(cols, rows) * 32.0)
-        twice = values.repeat(2, 1)
-        layers = self.run.coverages(twice, x, y, size, self.tables.shapes, self.tables.glyphs)
-        return self.run.mix(twice, layers).flatten(2).chunk(2)
+        layers = self.run.coverages(values, x, y, size, self.tables.shapes, self.tables.glyphs)
+        return self.run.mix(values, layers).flatten(2)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()

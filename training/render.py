@@ -43,7 +43,7 @@ def grid(rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def coverages(
     values: Tensor,  # (B, SCENE_VALUES)
-    x: Tensor,  # (1 or B, N, 1024) px
+    x: Tensor,  # (1, N, 1024) px
     y: Tensor,
     size: Tensor,  # (3,) float32: width, height, the shorter of both, px
     shape_table: Tensor,

@@ -30,9 +30,6 @@ CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
-SWAYED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from a swayed picture
-SWAY = 0.004  # how far a swayed picture's points are off at the most, of its shorter side: as a standard deviation
-SWAY_WAVES, SWAY_CYCLES = 6, (0.5, 12.0)  # what it is made of: how many, and how often they repeat on the shorter side
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
 DISTURBED_PX, DISTURBED_TINT = 1.2, 0.02  # of patches disturbed in full: standard deviations, colours in [-1, 1]
 MOVED_PX = 3  # the whole shift that smaller ones are mixed from; less than render.EDGE_PX
@@ -70,9 +67,9 @@ def parts(compiler: Compiler) -> Parts:
         block=compiler(_block, ((), (0, 1), (0, 1), (0, 1), (0,), (0,), (0,))),
         text=compiler(_text, ((), (0,), (), ())),
         head=compiler(_head, ((), (0, 1))),
-        noise=compiler(noisy, ((0, 1), (0, 1), (0,), ())),
+        noise=compiler(noisy, ((0, 1), (0,), ())),
         loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,))),
-        coverages=compiler(coverages, ((0,), (0, 1), (0, 1))),
+        coverages=compiler(coverages, ((0,), (1,), (1,))),
         mix=compiler(mix, ((0,), (0, 1))),
     )
 
@@ -173,47 +170,18 @@ def _kernels(device: torch.device) -> Any:
 
 def noisy(
     clean: Tensor,  # (S, N, 3072)
-    swayed: Tensor,  # (S, N, 3072) the same scenes with outlines that are a little bent
     sigma: Tensor,  # (S, draws)
     fine_share: Tensor,  # ()
 ) -> Tensor:  # (S, draws, N, 3072)
-    """Every scene at all its noise levels; in the fine phase some of bent outlines, and of patches that do not fit."""
-    chance, bent, much = torch.rand(3, *sigma.shape, device=clean.device).unbind()
-    bent = (bent < SWAYED_SHARE * fine_share)[..., None, None]
-    start = torch.where(bent, swayed[:, None], clean[:, None])
-    start = disturbed(start, torch.where(chance < DISTURBED_SHARE * fine_share, much, 0.0))
+    """Every scene at all its noise levels; in the fine phase some of patches that do not quite fit together."""
+    chance, much = torch.rand(2, *sigma.shape, device=clean.device).unbind()
+    start = disturbed(clean, torch.where(chance < DISTURBED_SHARE * fine_share, much, 0.0))
     noise = torch.randn(*sigma.shape, *clean.shape[1:], device=clean.device)
     return add_noise(start, noise, sigma[..., None, None]).to(_working(clean.device))
 
 
-def sway(scenes: int, rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """By how much each pixel of a swayed picture is off, in px along x and y; each (S, N, 1024) as in `render.grid`.
-
-    Single points may be off by several times the standard deviation that is drawn, up to SWAY, for a picture.
-    A few waves of any direction and length between that of the picture and about a patch. Guidance bends outlines like
-    that, away from what other prompts draw, and so do a model's own errors; with the true picture as what is wanted, a
-    sampler's last steps can straighten what its middle ones bent, in place of copying it.
-    """
-    height, width, short = rows * 32, cols * 32, min(rows, cols) * 32
-    low, high = (math.log(cycles) for cycles in SWAY_CYCLES)
-    cycles = torch.exp(low + (high - low) * torch.rand(scenes, SWAY_WAVES, 1, device=device))
-    angle, phase = 2 * math.pi * torch.rand(2, scenes, SWAY_WAVES, 1, device=device)
-    x, y = (torch.arange(side, device=device) * (2 * math.pi / short) for side in (width, height))
-    across, down = cycles * angle.cos() * x + phase, cycles * angle.sin() * y
-    # sin(across + down), as a product that sums the waves too
-    of_rows = torch.cat((down.cos(), down.sin()), dim=1).transpose(1, 2)  # (S, height, 2 waves)
-    of_cols = torch.cat((across.sin(), across.cos()), dim=1)  # (S, 2 waves, width)
-    much = SWAY * short * torch.rand(scenes, 1, 1, device=device) * (2 / SWAY_WAVES) ** 0.5
-    found = []
-    for _ in range(2):
-        strength = (much * torch.randn(scenes, SWAY_WAVES, 1, device=device)).repeat(1, 2, 1)
-        off = torch.bmm(of_rows, strength * of_cols).view(scenes, rows, 32, cols, 32)
-        found.append(off.transpose(2, 3).reshape(scenes, rows * cols, 1024))
-    return found[0], found[1]
-
-
 def disturbed(
-    start: Tensor,  # (S, draws, N, 3072)
+    clean: Tensor,  # (S, N, 3072)
     much: Tensor,  # (S, draws) 0 to 1
 ) -> Tensor:  # (S, draws, N, 3072)
     """Each patch a little off, on its own: moved by about a pixel, and tinted.
@@ -222,13 +190,13 @@ def disturbed(
     noise alone never show that (exposure bias; cf. Ning et al. 2023, input perturbation). With the true picture as what
     is wanted, a model can learn to mend it.
     """
-    tiles = start.unflatten(-1, (3, 32, 32))
+    tiles = clean.view(clean.shape[0], 1, clean.shape[1], 3, 32, 32)
     much = much[..., None, None, None, None]
-    shape = (*start.shape[:3], 3, 1, 1)
-    moved = tiles + much * DISTURBED_TINT * torch.randn(shape, device=start.device)
+    shape = (much.shape[0], much.shape[1], clean.shape[1], 3, 1, 1)
+    moved = tiles + much * DISTURBED_TINT * torch.randn(shape, device=clean.device)
     for axis in (-1, -2):
         # a shift by part of MOVED_PX mixes the tile with itself shifted by so much; edges are softer than that
-        share = much * torch.randn(*shape[:3], 1, 1, 1, device=start.device) * (DISTURBED_PX / MOVED_PX)
+        share = much * torch.randn(*shape[:3], 1, 1, 1, device=clean.device) * (DISTURBED_PX / MOVED_PX)
         for away, direction in ((1, share), (-1, -share)):
             moved = moved + direction.clamp(0, 1) * (_shifted(tiles, axis, away * MOVED_PX) - tiles)
     return moved.flatten(3)

@@ -10,7 +10,6 @@ import torch
 from training.loop import Trainer
 from training.pool import ScenePool, Shard, draw_shard
 from training.recipe import TINY
-from training.render import render_patches
 from training.team import Team
 from training.tokenizer import build_tokenizer, encode, vocabulary_size
 
@@ -50,16 +49,6 @@ def test_steps_change_every_weight_and_are_counted(trainer: Trainer):
     assert all(0 < one.loss < 100 for one in told)
     after = trainer.model.parameters()
     assert not any(torch.equal(old, new) for old, new in zip(before, after, strict=True))
-
-
-def test_what_is_wanted_is_the_true_picture_and_each_is_drawn_swayed_too(trainer: Trainer):
-    values = trainer.pool.values[:6]
-    clean, swayed = trainer._render(values, rows=4, cols=3)
-    assert torch.allclose(clean, render_patches(values, 4, 3, trainer.tables), atol=1e-5)
-    assert swayed.shape == (6, 12, 3072)
-    off = (swayed[:, None] - clean[None]).abs().mean(dim=(2, 3))  # of each from every true picture
-    assert off.diagonal().max() > 0
-    assert (off.argmin(dim=1) == torch.arange(6)).all()  # each is nearest to its own
 
 
 def test_training_ends_when_its_time_is_over(trainer: Trainer):

@@ -167,13 +167,8 @@ def _thing(
     return Thing(shape, color, _texture(random, shape, radius), size, radius, x, y, place)
 
 
-def can_be_textured(shape: str, radius: float) -> bool:
-    """Whether stripes or dots would be seen on such a thing."""
-    return shape not in NARROW and radius >= MIN_TEXTURED_RADIUS
-
-
 def _texture(random: Random, shape: str, radius: float) -> Texture:
-    if not can_be_textured(shape, radius) or random.random() < 0.35:
+    if shape in NARROW or radius < MIN_TEXTURED_RADIUS or random.random() < 0.35:
         return "plain"
     return random.choice(TEXTURES[1:])
 
