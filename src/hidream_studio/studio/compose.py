@@ -40,7 +40,7 @@ class Compose:
                 self._draw_size()
                 self._draw_numbers()
                 self._draw_more()
-                self._live = self._switch("Live: redraw one draft as I type", "live")
+                self._live = self._switch("Live: draw a draft when I stop typing", "live")
             self._draw_go()
         session.on_compose.add(self._rewrite)
         session.on_typed.add(self.draw_prices)

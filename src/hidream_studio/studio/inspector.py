@@ -106,6 +106,9 @@ class Inspector:
                 self._strength = Tag("input", type="range", aria_label="Strength: how much is drawn anew")
                 self._strength.set(min=_STRENGTHS[0], max=_STRENGTHS[1], step=0.05)
                 self._strength_words = Tag("output", "")
+            self._strength.on(
+                "input", js_handler="(e) => { e.target.nextElementSibling.value = (+e.target.value).toFixed(2) }"
+            )
             self._strength.on("change", self._strength_changed, js_handler="(e) => emit(Number(e.target.value))")
             self._mode_words = Tag("p", "", "hint")
 

@@ -30,6 +30,11 @@ class LiveDraft:
             self._task.cancel()
         self._task = asyncio.create_task(self._redraw_after_quiet())
 
+    def stop(self) -> None:
+        """Draw nothing more of what was typed."""
+        if self._task is not None:
+            self._task.cancel()
+
     def has_replaced(self, job_id: str) -> bool:
         """Whether a later draft took that one's place, so that it leaves no ghost."""
         return job_id in self._replaced

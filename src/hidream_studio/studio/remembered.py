@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,15 +17,18 @@ DISMISSED_SETTING = "page.dismissed"
 KEPT_DISMISSED = 500
 QUIET_S = 0.3
 
+_CHANGING = threading.Lock()  # pages in several tabs change the same settings
+
 
 class Remembered:
-    """Read once, then written as it changes."""
+    """Read once; then each change, and no more, is written into what is stored: another tab may change the rest."""
 
     def __init__(self, library: Library) -> None:
         self.view: dict[str, Any] = {}  # theme, size of the thumbnails, ways to finish and to compare
         self.dismissed: list[str] = []  # jobs whose cells are gone
         self._library = library
         self._saving: asyncio.Task[None] | None = None
+        self._order = asyncio.Lock()  # fair: changes are written in the order in which they were made
 
     async def load(self) -> Any:
         """Read everything; returns the column as it was stored, or None."""
@@ -38,11 +42,14 @@ class Remembered:
 
     def keep_view(self, **values: Any) -> None:
         self.view = {**self.view, **values}
-        self._write(VIEW_SETTING, self.view)
+        self._change_soon(VIEW_SETTING, {}, lambda stored: {**stored, **values})
 
     def dismiss(self, *keys: str) -> None:
-        self.dismissed = [*self.dismissed, *keys][-KEPT_DISMISSED:]
-        self._write(DISMISSED_SETTING, self.dismissed)
+        def added(dismissed: list[str]) -> list[str]:
+            return [*dismissed, *keys][-KEPT_DISMISSED:]
+
+        self.dismissed = added(self.dismissed)
+        self._change_soon(DISMISSED_SETTING, [], added)
 
     def keep_column_soon(self, column: Callable[[], Any]) -> None:
         """Write what `column` says once nobody has typed for a moment."""
@@ -54,5 +61,14 @@ class Remembered:
         await asyncio.sleep(QUIET_S)
         await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
 
-    def _write(self, name: str, value: Any) -> None:
-        background_tasks.create(asyncio.to_thread(self._library.set_setting, name, value))
+    def _change_soon(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
+        background_tasks.create(self._change_in_turn(name, empty, change))
+
+    async def _change_in_turn(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
+        async with self._order:
+            await asyncio.to_thread(self._change, name, empty, change)
+
+    def _change(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
+        with _CHANGING:
+            stored = self._library.setting(name, empty)
+            self._library.set_setting(name, change(stored if isinstance(stored, type(empty)) else empty))

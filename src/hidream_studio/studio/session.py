@@ -140,6 +140,8 @@ class Session:
         self.remembered.keep_column_soon(lambda: stored_state(self.compose, self.profile))
         if self.compose.live:
             self._live.redraw_soon()
+        else:
+            self._live.stop()
 
     def plan(self, *, for_price: bool = False) -> Plan:
         return plan(
@@ -386,6 +388,7 @@ class Session:
         if job_id in self.remembered.dismissed:
             return
         if view.state == "cancelled" and self._live.has_replaced(job_id):
+            self.remembered.dismiss(job_id)  # after a reload, too
             self.forget(job_id)
             return
         known = self.model.version(job_id)

@@ -36,7 +36,7 @@ class SheetRegion:
         self._dirty_cells: dict[str, None] = {}
         self._flushing = False
         self._query = ""  # as typed
-        with Tag("main", classes="sheet", aria_label="Pictures"):
+        with Tag("section", classes="sheet", aria_label="Pictures"):  # the page around it is the main landmark
             with Tag("div", classes="sheet-bar"):
                 self._draw_filters()
                 with Tag("div", classes="search", role="search"):
