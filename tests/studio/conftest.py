@@ -1,4 +1,4 @@
-"""A server a module and a browser a session, for the tests of the page; what they are is in page_serving.py."""
+"""A server and a browser a module, for the tests of the page; what they are is in page_serving.py."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from page_serving import BROWSERS, Server, Visitor, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """A browser. While Playwright is there its event loop runs in this thread: it ends with the module, lest the tests
+    after it cannot run loops of their own."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=45_000)  # a busy machine draws slowly; what is wrong stays wrong

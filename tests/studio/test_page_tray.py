@@ -28,6 +28,12 @@ def pick(page, index):
     cell(page, index).locator(".cell-pick").click()
 
 
+def reload(page, *, picks):
+    """As a person reloads: not within the milliseconds between what the page shows and what the tab keeps."""
+    page.wait_for_function("count => JSON.parse(sessionStorage.getItem('studio.picks')).length === count", arg=picks)
+    page.reload()
+
+
 def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
     page = visitor.open()
     drawn(page, "what is picked for good", 3)
@@ -37,7 +43,7 @@ def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
     expect(count).to_have_text("2 picked")
     strip = page.locator(".tray-picks button")
     order = [strip.nth(at).get_attribute("aria-label") for at in range(2)]
-    page.reload()
+    reload(page, picks=2)
     expect(count).to_have_text("2 picked")
     expect(page.locator(".cell.picked")).to_have_count(2)
     assert [strip.nth(at).get_attribute("aria-label") for at in range(2)] == order
@@ -53,11 +59,11 @@ def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
 
     pick(page, 0)
     expect(count).to_have_text("1 picked")
-    page.reload()
+    reload(page, picks=1)
     expect(count).to_have_text("1 picked")
     page.locator(".tray button", has_text="Clear").click()
     expect(count).to_have_count(0)
-    page.reload()
+    reload(page, picks=0)
     page.wait_for_function("window.did_handshake === true")
     pick(page, 1)
     expect(count).to_have_text("1 picked")  # and none of those that were cleared
