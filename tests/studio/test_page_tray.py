@@ -125,3 +125,22 @@ def test_a_pick_becomes_its_final_so_that_finals_are_compared(visitor):
     cell(page, 1).click()
     page.keyboard.press("x")
     expect(tray.get_by_role("status")).to_have_text("1 picked")
+
+
+def test_a_final_that_keeps_the_composition_is_drawn_as_strongly_as_the_slider_says(visitor):
+    page = visitor.open()
+    drawn(page, "what keeps its composition", 1)
+    cell(page, 0).click()
+    mode = page.get_by_role("combobox", name="How to finish")
+    mode.select_option("keep-composition")
+    slider, told = page.get_by_role("slider", name="Strength"), page.locator(".strength output")
+    expect(told).to_have_text("0.50")
+    slider.evaluate("(e) => { e.value = 0.8; e.dispatchEvent(new Event('input', { bubbles: true })) }")
+    expect(told).to_have_text("0.80")  # already while it is dragged
+    slider.evaluate("(e) => e.dispatchEvent(new Event('change', { bubbles: true }))")
+    page.locator(".finish-buttons button").first.click()
+    expect(page.locator(".cell.is-finished .badge").first).to_have_text("384")
+    final = visitor.server.images(limit=1)[0]
+    assert (final["finish_mode"], final["job"]["strength"]) == ("keep-composition", 0.8)
+    mode.select_option("re-render")  # what is remembered is every test's
+    expect(page.locator(".strength")).to_be_hidden()
