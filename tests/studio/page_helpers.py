@@ -9,6 +9,16 @@ from playwright.sync_api import expect
 FINISHED = ".cell.is-finished"
 
 
+def ready(page: Any) -> None:
+    """Until the page has met its server: what is clicked before is lost."""
+    page.wait_for_function("window.did_handshake === true")
+
+
+def reload(page: Any) -> None:
+    page.reload()
+    ready(page)
+
+
 def cell(page: Any, index: int) -> Any:
     return page.locator(".sheet-groups .cell").nth(index)
 

@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from page_helpers import FINISHED, cell, compose
+from page_helpers import FINISHED, cell, compose, reload
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -103,7 +103,7 @@ def test_a_sweep_is_a_labelled_contact_sheet_and_saved_as_one_png(visitor):
     group.locator(".cell").nth(0).focus()
     page.keyboard.press("x")
     expect(group.locator(".cell.rejected")).to_have_count(1)
-    page.reload()
+    reload(page)
     expect(group.locator(FINISHED)).to_have_count(3)  # and the labels still stand where they stood
     expect(group.locator(".contact-column")).to_have_text(["2 steps", "3 steps"])
     expect(group.locator(".contact-row")).to_have_text(["guidance 1", "guidance 2.5"])
@@ -123,7 +123,7 @@ def test_live_mode_redraws_one_draft_when_the_typing_rests(visitor):
     page.get_by_role("switch", name="Live").click()  # before that is drawn: it is not wanted any more
     expect(page.get_by_role("switch", name="Live")).to_have_attribute("aria-checked", "false")
     page.wait_for_timeout(1000)
-    page.reload()
+    reload(page)
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
     half_written = [text for text in page.locator(".group h3").all_inner_texts() if re.match(r"a l(?!ive one$)", text)]
     assert not half_written
@@ -156,7 +156,7 @@ def test_a_prompt_is_shown_as_text_whatever_it_holds(visitor):
     page.locator(".generate").click()
     expect(page.locator(".group h3").first).to_have_text(hostile)
     expect(page.locator(".group").first.locator(FINISHED)).to_have_count(1)
-    page.reload()
+    reload(page)
     expect(page.locator(".group h3").first).to_have_text(hostile)
     cell(page, 0).click()
     expect(page.locator(".inspect-prompt")).to_have_text(hostile)
@@ -278,7 +278,7 @@ def test_what_was_rejected_is_taken_back_or_deleted_for_good(visitor):
     expect(there.locator(".cell")).to_have_count(1)
     kept = visitor.server.images(q="thrown") + visitor.server.images(q="thrown", rejected=True)
     assert len(kept) == 1
-    page.reload()
+    reload(page)
     expect(group.locator(FINISHED)).to_have_count(1)
 
 
@@ -383,7 +383,7 @@ def test_the_ghosts_of_a_group_go_with_one_click(visitor):
     expect(dismiss).to_have_text("Dismiss 3 cancelled")
     dismiss.click()
     expect(group.locator(".cell")).to_have_count(2)
-    page.reload()
+    reload(page)
     expect(group.locator(".cell.is-waiting")).to_have_count(2)
     page.locator(".queue").get_by_role("button", name="Clear").click()
     dismiss.click()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_helpers import FINISHED, cell, compose
+from page_helpers import FINISHED, cell, compose, ready, reload
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -28,10 +28,11 @@ def pick(page, index):
     cell(page, index).locator(".cell-pick").click()
 
 
-def reload(page, *, picks):
+def reload_with(page, *, picks):
     """As a person reloads: not within the milliseconds between what the page shows and what the tab keeps."""
-    page.wait_for_function("count => JSON.parse(sessionStorage.getItem('studio.picks')).length === count", arg=picks)
-    page.reload()
+    kept = "JSON.parse(sessionStorage.getItem('studio.picks') ?? '[]')"
+    page.wait_for_function(f"count => {kept}.length === count", arg=picks)
+    reload(page)
 
 
 def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
@@ -43,7 +44,7 @@ def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
     expect(count).to_have_text("2 picked")
     strip = page.locator(".tray-picks button")
     order = [strip.nth(at).get_attribute("aria-label") for at in range(2)]
-    reload(page, picks=2)
+    reload_with(page, picks=2)
     expect(count).to_have_text("2 picked")
     expect(page.locator(".cell.picked")).to_have_count(2)
     assert [strip.nth(at).get_attribute("aria-label") for at in range(2)] == order
@@ -51,6 +52,7 @@ def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
     other_tab = page.context.new_page()
     visitor.watch.follow(other_tab)
     other_tab.goto(visitor.server.url)
+    ready(other_tab)
     expect(cell(other_tab, 0)).to_have_class("cell is-finished")
     expect(other_tab.locator(".tray-hints")).to_be_visible()
     pick(other_tab, 1)
@@ -59,12 +61,11 @@ def test_picks_outlive_a_reload_in_the_tab_that_they_were_made_in(visitor):
 
     pick(page, 0)
     expect(count).to_have_text("1 picked")
-    reload(page, picks=1)
+    reload_with(page, picks=1)
     expect(count).to_have_text("1 picked")
     page.locator(".tray button", has_text="Clear").click()
     expect(count).to_have_count(0)
-    reload(page, picks=0)
-    page.wait_for_function("window.did_handshake === true")
+    reload_with(page, picks=0)
     pick(page, 1)
     expect(count).to_have_text("1 picked")  # and none of those that were cleared
 
@@ -120,7 +121,7 @@ def test_a_pick_becomes_its_final_so_that_finals_are_compared(visitor):
     expect(page.locator(".viewer-differences")).to_contain_text("384 × 384")
     expect(page.locator(".viewer-differences")).to_contain_text("256 × 256")
     page.keyboard.press("Escape")
-    page.reload()
+    reload(page)
     expect(tray.get_by_role("status")).to_have_text("2 picked")
     cell(page, 1).click()
     page.keyboard.press("x")

@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from page_helpers import FINISHED, cell, compose, drop_file
+from page_helpers import FINISHED, cell, compose, drop_file, reload
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -71,7 +71,7 @@ def test_the_whole_loop(visitor):
     expect(page.locator(".facts")).to_contain_text("→")
 
     # reload: all still there; a second tab sees the same
-    page.reload()
+    reload(page)
     expect(page.locator(FINISHED)).to_have_count(4)
     expect(page.locator(".cell-versions button")).to_have_text(["DRAFT", "512"])
     expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value(prompt)
