@@ -53,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _rows(path: Path) -> list[Row]:
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return rows
+    """With the device that each was drawn on, "cpu" or "cuda"."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [{"device": found["device"], **row} for row in found["rows"]]
 
 
 def _sheet(source: Path, target: Path) -> None:
@@ -93,12 +94,12 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
 
 def _order(row: Row) -> tuple[Any, ...]:
     """The default recipe first, and of equal settings float32; then what differs from it more."""
-    off = abs(_noise_scale(row) - NOISE_SCALE), abs(row["guidance"] - RECIPE.guidance_scale), row["guidance"]
+    off = abs(_noise_scale(row) - RECIPE.noise_scale), abs(row["guidance"] - RECIPE.guidance_scale), row["guidance"]
     return -row["side"], -row["steps"], *off, row["sampler"], row["dtype"] != "float32"
 
 
 def _noise_scale(row: Row) -> float:
-    return float(row.get("noise_scale", NOISE_SCALE))
+    return float(row.get("noise_scale", NOISE_SCALE))  # the oldest rows were drawn from training's, and do not say so
 
 
 def _main_table(rows: list[Row]) -> str:
@@ -108,7 +109,7 @@ def _main_table(rows: list[Row]) -> str:
     ]
     for row in sorted(rows, key=_order):
         name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
-        name += f", {_noise_scale(row):g}, {row['dtype']}"
+        name += f", {_noise_scale(row):g}, {row['dtype']}" + (" (CPU)" if row["device"] == "cpu" else "")
         lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
     return "\n".join(lines)
 

@@ -42,6 +42,7 @@ TABLE_CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sig
 TABLE_COUNT = 48  # prompts a class
 CHUNK_PICTURES = 20  # that one process judges at a time
 RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
+GUIDANCE = RECIPE.guidance_scale
 
 
 @dataclass(frozen=True)
@@ -209,27 +210,29 @@ def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
 
 
 def table_settings() -> list[Setting]:
-    """The whole degradation table, most wanted first: guidance 3, then 1 and 5; 384² and guidance 2 and 7 last."""
+    """The whole degradation table, most wanted first: the default guidance, then 1, 3 and 5; 384² and 7 last."""
     every = [
         Setting(side, steps, guidance, sampler)
         for side in TABLE_SIDES for sampler in ("unipc", "euler")
         for guidance in TABLE_GUIDANCE for steps in TABLE_STEPS
     ]  # fmt: skip
-    return sorted(every, key=lambda s: (s.guidance not in (1.0, 3.0, 5.0), s.side == 384, s.guidance != 3.0))
+    return sorted(every, key=lambda s: (s.guidance == 7.0, s.side == 384, s.guidance != GUIDANCE))
 
 
+# the default recipe first; then what is near it, each at full size and as a draft
+_FULL_AND_DRAFT = ((512, 50), (256, 24))
 MAIN_SETTINGS = [
-    Setting(512, 50, 3.0, "euler"), Setting(256, 24, 3.0, "euler"), Setting(512, 50, 3.0, "unipc"),
-    Setting(256, 24, 3.0, "unipc"), Setting(512, 50, 2.0, "unipc"), Setting(384, 28, 3.0, "euler"),
-    Setting(512, 36, 3.0, "euler"), Setting(256, 24, 2.0, "unipc"), Setting(512, 50, 4.0, "unipc"),
-    Setting(512, 50, 2.0, "euler"), Setting(512, 50, 4.0, "euler"), Setting(256, 24, 4.0, "euler"),
-    *(Setting(side, steps, 3.0, "unipc", scale) for side, steps in ((512, 50), (256, 24)) for scale in (5.0, 6.0, 7.0)),
-]  # fmt: skip
+    *(Setting(side, steps, GUIDANCE, sampler) for sampler in ("euler", "unipc") for side, steps in _FULL_AND_DRAFT),
+    *(Setting(side, steps, guidance, "euler") for guidance in (2.0, 2.5, 1.5, 4.0) for side, steps in _FULL_AND_DRAFT),
+    *(Setting(side, steps, 2.0, "euler", scale) for scale in (7.0, 6.0) for side, steps in _FULL_AND_DRAFT),
+    *(Setting(side, steps, GUIDANCE, "euler") for side, steps in ((384, 28), (512, 36))),
+    *(Setting(side, steps, GUIDANCE, "euler", scale) for scale in (7.0, 6.0) for side, steps in _FULL_AND_DRAFT),
+]
 
 
 CLEAN_SETTINGS = [
-    *(Setting(512, 50, guidance, "euler") for guidance in (1.0, 2.0, 3.0)),
-    Setting(256, 24, 3.0, "euler"),
+    *(Setting(512, 50, guidance, "euler") for guidance in (1.0, 1.5, 2.0, 2.5, 3.0)),
+    Setting(256, 24, GUIDANCE, "euler"),
 ]
 
 

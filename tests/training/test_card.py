@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from training.card import _counts, _main_table, _tables
+from training.card import _counts, _main_table, _rows, _tables
 
 from hidream_studio.bench.world.prompts import CLASSES
 
 
 def row(*, count: int = 64, share: float = 0.5, dtype: str = "bfloat16", **setting: Any) -> dict[str, Any]:
-    given = {"side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler", "noise_scale": 8.0, **setting}
-    return {"count": dict.fromkeys(CLASSES, count), "dtype": dtype, **given, **dict.fromkeys(CLASSES, share)}
+    given = {"device": "cuda", "side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler", "noise_scale": 8.0}
+    given |= {"dtype": dtype, "count": dict.fromkeys(CLASSES, count), **setting}
+    return {**given, **dict.fromkeys(CLASSES, share)}
 
 
 def test_the_default_recipe_as_a_cpu_computes_it_comes_first():
     rows = [row(noise_scale=6.0), row(guidance=4.0), row(side=256, steps=24), row(), row(dtype="float32"),
             row(sampler="unipc", dtype="float32")]  # fmt: skip
     assert _main_table(rows).splitlines()[2].startswith("| 512², 50, 3, euler, 8, float32 |")
+
+
+def test_what_a_cpu_drew_says_so(tmp_path: Path):
+    found = {"device": "cpu", "rows": [row(dtype="float32")]}
+    del found["rows"][0]["device"]  # it stands once in the file, for all
+    (tmp_path / "adherence.json").write_text(json.dumps(found), encoding="utf-8")
+    table = _main_table([row(dtype="float32"), *_rows(tmp_path / "adherence.json")])
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
+        "512², 50, 3, euler, 8, float32", "512², 50, 3, euler, 8, float32 (CPU)"
+    ]  # fmt: skip
 
 
 def test_a_cell_rests_on_the_most_prompts_and_fewer_show():
