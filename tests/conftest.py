@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
 def golden_checkpoint() -> Path:
     """A tiny random checkpoint in upstream's layout: noise for pictures, but each value is decided."""
     return GOLDEN / "checkpoint"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_event_loop_stays() -> Iterator[None]:
+    """Which files share a process is chance: a loop left running would fail tests of others, far from its cause."""
+    yield
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
 
 
 @pytest.hookimpl(tryfirst=True)

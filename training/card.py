@@ -80,7 +80,7 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
         "TABLE_NOISE": ", ".join(f"{scale:g}" for scale in sorted({_noise_scale(row) for row in table_rows})),
         "TABLE_COUNT": _counts(table_rows),
         "TABLE": "\n\n".join(_tables(table_rows)),
-        "COUNT": str(main_rows[0]["count"]["one"]),
+        "COUNT": str(max(row["count"]["one"] for row in main_rows)),
         "MAIN": _main_table(main_rows),
         "PICTURES": link,
         "THREE": "\n".join(f"![{p}]({link}/{name})" for p, name in zip(FULL_SIZE_PROMPTS, names, strict=True)),
@@ -95,7 +95,7 @@ def _values(options: argparse.Namespace, rows: list[Row], link: str) -> dict[str
 def _order(row: Row) -> tuple[Any, ...]:
     """The default recipe first, and of equal settings float32; then what differs from it more."""
     off = abs(_noise_scale(row) - RECIPE.noise_scale), abs(row["guidance"] - RECIPE.guidance_scale), row["guidance"]
-    return -row["side"], -row["steps"], *off, row["sampler"], row["dtype"] != "float32"
+    return -row["side"], -row["steps"], *off, row["sampler"], row["dtype"] != "float32", row["device"] == "cpu"
 
 
 def _noise_scale(row: Row) -> float:
@@ -107,9 +107,11 @@ def _main_table(rows: list[Row]) -> str:
         "| size, steps, guidance, sampler, noise, computed in | " + " | ".join(CLASSES) + " |",
         "| --- |" + " ---: |" * len(CLASSES),
     ]
+    most = max(row["count"]["one"] for row in rows)
     for row in sorted(rows, key=_order):
         name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
         name += f", {_noise_scale(row):g}, {row['dtype']}" + (" (CPU)" if row["device"] == "cpu" else "")
+        name += f", {row['count']['one']} prompts" if row["count"]["one"] < most else ""
         lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from hidream_studio.bench.adherence import check
 from hidream_studio.bench.world.captions import Asked
 from hidream_studio.bench.world.prompts import CLASSES, PromptClass, held_out
-from hidream_studio.job.profiles import read_profile
+from hidream_studio.job.profiles import RecipeDefaults, read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 from training.cleanness import PROMPTS as CIRCLES
 from training.cleanness import cleanness
@@ -210,7 +210,7 @@ def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
 
 
 def table_settings() -> list[Setting]:
-    """The whole degradation table, most wanted first: the default guidance, then 1, 3 and 5; 384² and 7 last."""
+    """The whole degradation table, most wanted first: the default guidance first, 384² late, guidance 7 last."""
     every = [
         Setting(side, steps, guidance, sampler)
         for side in TABLE_SIDES for sampler in ("unipc", "euler")
@@ -219,17 +219,24 @@ def table_settings() -> list[Setting]:
     return sorted(every, key=lambda s: (s.guidance == 7.0, s.side == 384, s.guidance != GUIDANCE))
 
 
-# the default recipe first; then what is near it, each at full size and as a draft
-_FULL_AND_DRAFT = ((512, 50), (256, 24))
-MAIN_SETTINGS = [
-    *(Setting(side, steps, GUIDANCE, sampler) for sampler in ("euler", "unipc") for side, steps in _FULL_AND_DRAFT),
-    *(Setting(side, steps, guidance, "euler") for guidance in (2.0, 2.5, 1.5, 4.0) for side, steps in _FULL_AND_DRAFT),
-    *(Setting(side, steps, 2.0, "euler", scale) for scale in (7.0, 6.0) for side, steps in _FULL_AND_DRAFT),
-    *(Setting(side, steps, GUIDANCE, "euler") for side, steps in ((384, 28), (512, 36))),
-    *(Setting(side, steps, GUIDANCE, "euler", scale) for scale in (7.0, 6.0) for side, steps in _FULL_AND_DRAFT),
-]
+def main_settings(default: RecipeDefaults = RECIPE) -> list[Setting]:
+    """The default recipe first, and as a draft; then what is near it. None twice, whatever the default is."""
+    usual, scale = default.guidance_scale, default.noise_scale
+    near = [
+        *((usual, sampler, scale) for sampler in (default.sampler, "euler", "unipc")),
+        *((guidance, "euler", scale) for guidance in (2.0, 3.0, 2.5, 1.5, 4.0)),
+        *((guidance, "euler", other) for guidance in (2.0, 3.0) for other in (7.0, 8.0, 6.0)),
+        *((guidance, "unipc", scale) for guidance in (2.0, 4.0)),
+    ]
+    found = [
+        Setting(side, steps, guidance, sampler, other)
+        for guidance, sampler, other in near for side, steps in ((512, 50), (256, 24))
+    ]  # fmt: skip
+    presets = [Setting(side, steps, usual, default.sampler, scale) for side, steps in ((384, 28), (512, 36))]
+    return list(dict.fromkeys([*found[:4], *presets, *found[4:]]))
 
 
+MAIN_SETTINGS = main_settings()
 CLEAN_SETTINGS = [
     *(Setting(512, 50, guidance, "euler") for guidance in (1.0, 1.5, 2.0, 2.5, 3.0)),
     Setting(256, 24, GUIDANCE, "euler"),

@@ -20,7 +20,7 @@ def serve() -> Iterator[Callable[[ASGIApp, Settings], str]]:
         yield lambda app, settings: stack.enter_context(serving(app, settings))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(golden_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     """One studio for all tests of this folder that leave it as they found it: ready, and its queue empty."""
     with studio_server(golden_checkpoint, tmp_path_factory.mktemp("studio")) as running:

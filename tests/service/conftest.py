@@ -29,6 +29,8 @@ def open_studio(tmp_path: Path, golden_checkpoint: Path) -> Iterator[Callable[..
 def live(tmp_path_factory: pytest.TempPathFactory, golden_checkpoint: Path) -> Iterator[LiveStudio]:
     """One studio with a worker that is ready, for all tests of a module."""
     studio = LiveStudio(tmp_path_factory.mktemp("data"), golden_checkpoint, queue_limit=20)
-    studio.until_ready()
-    yield studio
-    studio.close()
+    try:
+        studio.until_ready()
+        yield studio
+    finally:
+        studio.close()

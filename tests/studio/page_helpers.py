@@ -10,7 +10,7 @@ FINISHED = ".cell.is-finished"
 
 
 def ready(page: Any) -> None:
-    """Until the page has met its server: what is clicked before is lost."""
+    """Until the page has met its server. What is clicked before waits for that, and not always in its order."""
     page.wait_for_function("window.did_handshake === true")
 
 

@@ -113,7 +113,9 @@ class Visitor:
         self._contexts: list[Any] = []
 
     def open(self, **options: Any) -> Any:
-        context = self._browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context = self._browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
+        )
         self._contexts.append(context)
         context.set_default_timeout(30_000)
         page = context.new_page()

@@ -99,7 +99,7 @@ def test_the_tray_names_the_price_that_the_picture_itself_names(visitor):
     page.wait_for_function(PRICES_AGREE)
     page.get_by_role("textbox", name="Steps;").fill("60")  # by now it is better known what a step takes
     page.locator(".generate").click()
-    expect(page.locator(".cell.is-running")).to_have_count(1)
+    page.wait_for_selector(".cell.is-running")  # which watches every frame
     page.wait_for_function(PRICES_AGREE)
 
 
@@ -138,10 +138,15 @@ def test_a_final_that_keeps_the_composition_is_drawn_as_strongly_as_the_slider_s
     expect(told).to_have_text("0.50")
     slider.evaluate("(e) => { e.value = 0.8; e.dispatchEvent(new Event('input', { bubbles: true })) }")
     expect(told).to_have_text("0.80")  # already while it is dragged
+    page.get_by_role("button", name="One more").click()  # the page changes elsewhere, and the thumb stays where it is
+    expect(page.locator(".stepper output")).to_have_text("× 2")
+    expect(slider).to_have_value("0.8")
     slider.evaluate("(e) => e.dispatchEvent(new Event('change', { bubbles: true }))")
     page.locator(".finish-buttons button").first.click()
-    expect(page.locator(".cell.is-finished .badge").first).to_have_text("384")
-    final = visitor.server.images(limit=1)[0]
-    assert (final["finish_mode"], final["job"]["strength"]) == ("keep-composition", 0.8)
+    expect(page.locator(".group").first.locator(".cell.is-finished .badge")).to_have_text(["384"])
+    (strength,) = [
+        image["job"]["strength"] for image in visitor.server.images() if image.get("finish_mode") == "keep-composition"
+    ]
+    assert strength == 0.8
     mode.select_option("re-render")  # what is remembered is every test's
     expect(page.locator(".strength")).to_be_hidden()

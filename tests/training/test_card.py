@@ -27,10 +27,15 @@ def test_what_a_cpu_drew_says_so(tmp_path: Path):
     found = {"device": "cpu", "rows": [row(dtype="float32")]}
     del found["rows"][0]["device"]  # it stands once in the file, for all
     (tmp_path / "adherence.json").write_text(json.dumps(found), encoding="utf-8")
-    table = _main_table([row(dtype="float32"), *_rows(tmp_path / "adherence.json")])
+    table = _main_table([*_rows(tmp_path / "adherence.json"), row(dtype="float32")])
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
         "512², 50, 3, euler, 8, float32", "512², 50, 3, euler, 8, float32 (CPU)"
     ]  # fmt: skip
+
+
+def test_a_line_of_fewer_prompts_says_how_many():
+    table = _main_table([row(count=128), row(count=64, guidance=4.0)])
+    assert table.splitlines()[3].startswith("| 512², 50, 4, euler, 8, bfloat16, 64 prompts |")
 
 
 def test_a_cell_rests_on_the_most_prompts_and_fewer_show():

@@ -59,6 +59,17 @@ class Tag(Element):
         self.set(hidden=None if visible else True)
 
 
+def slider(low: float, high: float, step: float, value: float, aria_label: str | None = None) -> Tag:
+    """A range whose thumb is the visitor's from here on.
+
+    `value` is set as an attribute, where the thumb starts (Vue's `^`). As a property it would put the thumb back each
+    time that the page changes anywhere, also while it is being dragged: Vue sets that one whenever it renders.
+    """
+    made = Tag("input", type="range", min=low, max=high, step=step, aria_label=aria_label)
+    made.set(**{"^value": value})
+    return made
+
+
 def icon(name: str) -> Tag:
     return Tag("i", classes=f"icon icon-{name}", aria_hidden="true")
 

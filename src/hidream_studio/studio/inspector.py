@@ -18,7 +18,7 @@ from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import FinishMode
 from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
-from hidream_studio.studio.dom import Tag, button, icon, icon_button
+from hidream_studio.studio.dom import Tag, button, icon, icon_button, slider
 from hidream_studio.studio.overlays import copy_text
 from hidream_studio.studio.restore import curl_line
 from hidream_studio.studio.session import Session
@@ -103,13 +103,13 @@ class Inspector:
             self._mode.on("change", self._mode_changed, js_handler="(e) => emit(e.target.value)")
             with Tag("label", classes="strength") as self._strength_row:
                 Tag("span", "Strength")
-                self._strength = Tag("input", type="range", aria_label="Strength: how much is drawn anew")
-                self._strength.set(min=_STRENGTHS[0], max=_STRENGTHS[1], step=0.05)
-                self._strength_words = Tag("output", "")
-            self._strength.on(
+                chosen = session.finishing.strength
+                strength = slider(*_STRENGTHS, 0.05, chosen, aria_label="Strength: how much is drawn anew")
+                self._strength_words = Tag("output", f"{chosen:.2f}")
+            strength.on(
                 "input", js_handler="(e) => { e.target.nextElementSibling.value = (+e.target.value).toFixed(2) }"
             )
-            self._strength.on("change", self._strength_changed, js_handler="(e) => emit(Number(e.target.value))")
+            strength.on("change", self._strength_changed, js_handler="(e) => emit(Number(e.target.value))")
             self._mode_words = Tag("p", "", "hint")
 
     def _build_actions(self) -> None:
@@ -267,7 +267,6 @@ class Inspector:
             return
         self._mode.set(value=session.finishing.mode)
         self._strength_row.show(session.finishing.mode == "keep-composition")
-        self._strength.set(value=session.finishing.strength)
         self._strength_words.set_text(f"{session.finishing.strength:.2f}")
         self._mode_words.set_text(mode_words(session.finishing.mode, version.job))
         self._mode_words.set_class("bad", False)

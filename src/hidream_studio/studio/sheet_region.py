@@ -15,7 +15,7 @@ from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.components import Field, Sheet
 from hidream_studio.studio.compose_state import plan
-from hidream_studio.studio.dom import Tag, icon
+from hidream_studio.studio.dom import Tag, icon, slider
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.shelf import FILTERS, Filter, Look
 from hidream_studio.studio.signals import Toast
@@ -76,20 +76,17 @@ class SheetRegion:
             ui.query("body").style(f"--thumb-min: {size}px")
         with Tag("label", classes="thumb-size", title="Size of the pictures"):
             Tag("span", "Size of the pictures", "visually-hidden")
-            slider = Tag("input", type_="range", min=MIN_THUMB_PX, max=MAX_THUMB_PX, step=4, value=size)
-        slider.on(
+            chooser = slider(MIN_THUMB_PX, MAX_THUMB_PX, 4, size)
+        chooser.on(
             "input",
             self._thumb_size_changed,
             throttle=0.3,
             js_handler="(e) => { const px = e.target.value;"
             " document.body.style.setProperty('--thumb-min', px + 'px'); emit(px); }",
         )
-        self._slider = slider
 
     def _thumb_size_changed(self, event: GenericEventArguments) -> None:
-        size = int(event.args)
-        self._slider._props["value"] = size
-        self._session.remembered.keep_view(thumb_px=size)
+        self._session.remembered.keep_view(thumb_px=int(event.args))
 
     def _filter(self, name: Filter) -> Callable[[], Any]:
         return self._run(lambda: self._show_filter(name, replace(self._session.look, filter=name)))
