@@ -87,6 +87,9 @@ def test_the_pages_settings_are_kept_whatever_their_shape(library: Library, data
     again = Library.open(data)
     assert {key: again.setting(key, "absent") for key in values} == values
     assert again.setting("unknown", 5) == 5
+    for count in (1, 2):  # of nothing at first
+        again.change_setting("counted", lambda stored: (stored or 0) + 1)
+        assert again.setting("counted") == count
     with pytest.raises(RequestError):
         again.set_setting("prompt", "x" * 1_000_001)
     again.close()

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from page_serving import ready
 from playwright.sync_api import expect
 
 FINISHED = ".cell.is-finished"
-
-
-def ready(page: Any) -> None:
-    """Until the page has met its server. What is clicked before waits for that, and not always in its order."""
-    page.wait_for_function("window.did_handshake === true")
 
 
 def reload(page: Any) -> None:
@@ -33,6 +29,15 @@ def compose(page: Any, prompt: str, *, count: int, preset: str = "Quick") -> Non
     for _ in range(abs(count - now)):
         page.get_by_role("button", name="One more" if count > now else "One fewer").click()
     expect(shown).to_have_text(f"× {count}")
+
+
+def drawn(page: Any, prompt: str, count: int) -> None:
+    """Pictures of two steps, in a group of their own."""
+    compose(page, prompt, count=count)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator(".generate").click()
+    expect(page.locator(".group h3").first).to_have_text(prompt)
+    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(count)
 
 
 def drop_file(page: Any, source_url: str, name: str) -> None:

@@ -82,6 +82,11 @@ def serving(checkpoint: Path, folder: Path, *options: str) -> Iterator[Server]:
         server.stop()
 
 
+def ready(page: Any) -> None:
+    """Until the page has met its server. What is clicked before waits for that, and not always in its order."""
+    page.wait_for_function("window.did_handshake === true")
+
+
 @dataclass
 class Watch:
     """All that must not happen in a page."""
@@ -122,7 +127,7 @@ class Visitor:
         self.watch.follow(page)
         page.goto(self.server.url)
         page.wait_for_selector(".cell, .welcome, .nothing")
-        page.wait_for_function("window.did_handshake === true")
+        ready(page)
         return page
 
     def close(self) -> None:

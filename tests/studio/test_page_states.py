@@ -257,22 +257,6 @@ def test_on_a_phone_the_tray_holds_all_that_can_be_done_and_its_picks_scroll(vis
     expect(tray).to_be_hidden()
 
 
-def test_the_size_of_the_pictures_stays_where_the_thumb_was_put(visitor):
-    page = visitor.open()
-    thumb = page.get_by_role("slider", name="Size of the pictures")
-    chosen = str(int(thumb.get_attribute("min")) + 40)
-    thumb.fill(chosen)
-    compose(page, "the page changes elsewhere", count=1)
-    compose(page, "the page changes elsewhere", count=2)
-    expect(thumb).to_have_value(chosen)
-    for _ in range(20):  # until it is written
-        page.wait_for_timeout(500)
-        reload(page)
-        if thumb.input_value() == chosen:
-            break
-    expect(thumb).to_have_value(chosen)
-
-
 def test_what_was_rejected_is_taken_back_or_deleted_for_good(visitor):
     page, other_tab = visitor.open(), visitor.open()
     compose(page, "to be thrown away", count=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_helpers import FINISHED, cell, compose, ready, reload
+from page_helpers import cell, drawn, ready, reload
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -14,14 +14,6 @@ PRICES_AGREE = """() => {
     [...document.querySelectorAll(`${place} button:not(.quiet) .estimate:not([hidden])`)].map((e) => e.innerText));
   return told(".queue-text") === "Queue empty" && prices[0].length === 2 && String(prices[0]) === String(prices[1]);
 }"""
-
-
-def drawn(page, prompt, count):
-    compose(page, prompt, count=count)
-    page.get_by_role("textbox", name="Steps;").fill("2")
-    page.locator(".generate").click()
-    expect(page.locator(".group h3").first).to_have_text(prompt)
-    expect(page.locator(".group").first.locator(FINISHED)).to_have_count(count)
 
 
 def pick(page, index):
@@ -126,27 +118,3 @@ def test_a_pick_becomes_its_final_so_that_finals_are_compared(visitor):
     cell(page, 1).click()
     page.keyboard.press("x")
     expect(tray.get_by_role("status")).to_have_text("1 picked")
-
-
-def test_a_final_that_keeps_the_composition_is_drawn_as_strongly_as_the_slider_says(visitor):
-    page = visitor.open()
-    drawn(page, "what keeps its composition", 1)
-    cell(page, 0).click()
-    mode = page.get_by_role("combobox", name="How to finish")
-    mode.select_option("keep-composition")
-    slider, told = page.get_by_role("slider", name="Strength"), page.locator(".strength output")
-    expect(told).to_have_text("0.50")
-    slider.evaluate("(e) => { e.value = 0.8; e.dispatchEvent(new Event('input', { bubbles: true })) }")
-    expect(told).to_have_text("0.80")  # already while it is dragged
-    page.get_by_role("button", name="One more").click()  # the page changes elsewhere, and the thumb stays where it is
-    expect(page.locator(".stepper output")).to_have_text("× 2")
-    expect(slider).to_have_value("0.8")
-    slider.evaluate("(e) => e.dispatchEvent(new Event('change', { bubbles: true }))")
-    page.locator(".finish-buttons button").first.click()
-    expect(page.locator(".group").first.locator(".cell.is-finished .badge")).to_have_text(["384"])
-    (strength,) = [
-        image["job"]["strength"] for image in visitor.server.images() if image.get("finish_mode") == "keep-composition"
-    ]
-    assert strength == 0.8
-    mode.select_option("re-render")  # what is remembered is every test's
-    expect(page.locator(".strength")).to_be_hidden()

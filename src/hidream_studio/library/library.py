@@ -7,7 +7,7 @@ Every method may be called from any thread. What a method has changed is on disk
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -313,6 +313,11 @@ class Library:
         """Keeps a JSON value."""
         with self._database.writing() as session:
             notes.set_setting(session, key, value)
+
+    def change_setting(self, key: str, change: Callable[[Any], Any]) -> None:
+        """Keeps what `change` makes of the value that is stored, or of None; nobody else writes in between."""
+        with self._database.writing() as session:
+            notes.set_setting(session, key, change(notes.setting(session, key, None)))
 
     def add_cost_sample(self, sample: Mapping[str, Any]) -> None:
         """Keeps a `job.estimate.CostSample.to_dict()`; the oldest of very many go."""

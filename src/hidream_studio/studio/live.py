@@ -25,15 +25,11 @@ class LiveDraft:
         self._replaced: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def redraw_soon(self) -> None:
+    def typed(self, *, live: bool) -> None:
+        """Draw what was typed once it rests; with live mode off nothing more of it."""
         if self._task is not None:
             self._task.cancel()
-        self._task = asyncio.create_task(self._redraw_after_quiet())
-
-    def stop(self) -> None:
-        """Draw nothing more of what was typed."""
-        if self._task is not None:
-            self._task.cancel()
+        self._task = asyncio.create_task(self._redraw_after_quiet()) if live else None
 
     def has_replaced(self, job_id: str) -> bool:
         """Whether a later draft took that one's place, so that it leaves no ghost."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,6 @@ VIEW_SETTING = "page.view"
 DISMISSED_SETTING = "page.dismissed"
 KEPT_DISMISSED = 500
 QUIET_S = 0.3
-
-_CHANGING = threading.Lock()  # pages in several tabs change the same settings
 
 
 class Remembered:
@@ -66,9 +63,7 @@ class Remembered:
 
     async def _change_in_turn(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
         async with self._order:
-            await asyncio.to_thread(self._change, name, empty, change)
-
-    def _change(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
-        with _CHANGING:
-            stored = self._library.setting(name, empty)
-            self._library.set_setting(name, change(stored if isinstance(stored, type(empty)) else empty))
+            await asyncio.to_thread(
+                self._library.change_setting, name,
+                lambda stored: change(stored if isinstance(stored, type(empty)) else empty),
+            )  # fmt: skip

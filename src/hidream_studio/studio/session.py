@@ -138,10 +138,7 @@ class Session:
     def _changed(self) -> None:
         self.on_typed()
         self.remembered.keep_column_soon(lambda: stored_state(self.compose, self.profile))
-        if self.compose.live:
-            self._live.redraw_soon()
-        else:
-            self._live.stop()
+        self._live.typed(live=self.compose.live)
 
     def plan(self, *, for_price: bool = False) -> Plan:
         return plan(
