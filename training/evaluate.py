@@ -26,7 +26,7 @@ from hidream_studio.bench.world.prompts import CLASSES, PromptClass, held_out
 from hidream_studio.job.profiles import RecipeDefaults, read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 from training.cleanness import PROMPTS as CIRCLES
-from training.cleanness import cleanness
+from training.cleanness import SMALL_THINGS, cleanness, halo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,11 +202,18 @@ def _row(setting: Setting, wrong: list[tuple[str, ...]], prompts: dict[PromptCla
 
 
 def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
-    """How clean large circles on plain backgrounds are drawn: means over those that are there, and how many are."""
-    pictures = sampler.draw(list(CIRCLES), setting.side, setting.side, setting, 3).cpu().numpy()
-    found = [asdict(one) for one in map(cleanness, pictures) if one is not None]
+    """How clean large circles on plain backgrounds are drawn, and what is around small things.
+
+    Means over the circles that are there, and how many are; the mean halo of the small things.
+    """
+    circles, small = (
+        sampler.draw(list(prompts), setting.side, setting.side, setting, 3).cpu().numpy()
+        for prompts in (CIRCLES, SMALL_THINGS)
+    )
+    found = [asdict(one) for one in map(cleanness, circles) if one is not None]
+    halos = round(float(np.mean([halo(picture) for picture in small])), 5)
     means = {name: round(float(np.mean([one[name] for one in found])), 3) for name in (found[0] if found else ())}
-    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), "circles": len(found), **means}
+    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), "circles": len(found), **means, "halo": halos}
 
 
 def table_settings() -> list[Setting]:
@@ -239,7 +246,7 @@ def main_settings(default: RecipeDefaults = RECIPE) -> list[Setting]:
 MAIN_SETTINGS = main_settings()
 CLEAN_SETTINGS = [
     *(Setting(512, 50, guidance, "euler") for guidance in (1.0, 1.5, 2.0, 2.5, 3.0)),
-    Setting(256, 24, GUIDANCE, "euler"),
+    *(Setting(256, 24, guidance, "euler") for guidance in (1.0, 2.0, 3.0, 5.0)),
 ]
 
 
@@ -267,6 +274,17 @@ def contact_sheet(sampler: Sampler, setting: Setting, count: int, out: Path, thu
     (out / "contact_sheet.txt").write_text("\n".join(prompts) + "\n", encoding="utf-8")
 
 
+def outlines(sampler: Sampler, setting: Setting, out: Path) -> None:
+    """What cleanness is measured on, at full size as a PNG: four large circles, four small things."""
+    from PIL import Image
+
+    prompts = [*CIRCLES[:4], *SMALL_THINGS[:4]]
+    pictures = sampler.draw(prompts, setting.side, setting.side, setting, 3).cpu().numpy()
+    Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in (pictures[:4], pictures[4:])])).save(
+        out / "outlines.png"
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     begin = time.monotonic()
     options = _options(arguments)
@@ -284,6 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.sheet:
             recipe = Setting(options.sheet_side, RECIPE.steps, RECIPE.guidance_scale, RECIPE.sampler)
             contact_sheet(sampler, recipe, options.sheet, options.out)
+            outlines(sampler, recipe, options.out)
             say("contact sheet drawn")
         deadline = begin + options.seconds
         rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS] if options.part.startswith("1/") else []

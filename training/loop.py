@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hidream_studio.model.transformer import O1Transformer
 from training.optim import Average, Optimizer
@@ -18,7 +18,20 @@ from training.pool import ScenePool, SceneStream
 from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid
 from training.team import Team
-from training.trainee import DROPPED_PROMPTS, Angles, Compiler, Dims, draw_sigma, eager, parts, predict
+from training.trainee import (
+    DROPPED_PROMPTS,
+    GUIDED_WEIGHT,
+    PLACE_VALUES,
+    PLACE_WEIGHT,
+    Angles,
+    Compiler,
+    Dims,
+    draw_sigma,
+    eager,
+    parts,
+    places,
+    predict,
+)
 from training.unmasked import attend_unmasked
 
 Size = tuple[int, int]  # columns, rows of patches
@@ -59,7 +72,11 @@ class Trainer:
         self.run = parts(_compiler() if compiled else eager)
         self.tables = Tables.on(self.device)
         self.angles = Angles(model, pool.ids.shape[1] + 8)
-        self.optimizer = _optimizer(model)
+        self.probe = nn.Linear(model.config.hidden_size, PLACE_VALUES, device=self.device)
+        nn.init.zeros_(self.probe.weight)
+        nn.init.zeros_(self.probe.bias)
+        self.places: dict[Size, Tensor] = {}
+        self.optimizer = _optimizer(model, self.probe)
         self.average = Average(model.parameters())
         self.loss_sum = torch.zeros((), device=self.device)
         self.fine_share = torch.zeros((), device=self.device)
@@ -109,23 +126,38 @@ class Trainer:
         cols, rows = size
         draws = self.recipe.draws
         scenes = pictures(size, self.recipe.micro_tokens) // draws
-        values, ids, mask = self._draw(scenes)
+        pairs = max(round(scenes * DROPPED_PROMPTS), 1)
+        values, ids, mask = self._draw(scenes, pairs)
         with torch.no_grad():
             clean = self._render(values, rows, cols)
             sigma = draw_sigma(scenes, draws, rows * cols, self.fine_share)
-            noisy = self.run.noise(clean, sigma, self.fine_share).flatten(0, 1)
+            sigma[-pairs:] = sigma[:pairs]
+            noisy = self.run.noise(clean, sigma, self.fine_share)
+            noisy[-pairs:] = noisy[:pairs]
+            noisy = noisy.flatten(0, 1)
         with self._autocast():
             t = 1 - sigma.flatten()
-            predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws)
+            inner: list[Tensor] = []
+            predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws, inner)
+            if size not in self.places:
+                self.places[size] = places(rows, cols, self.device)
+            placed = self.run.place_loss(self.probe, inner[0], self.places[size])
         tiles = (rows, cols, 3, 32, 32)
         found = self.run.loss(predicted.view(scenes, draws, *tiles), clean.view(scenes, *tiles), sigma, self.fine_share)
+        each = predicted.view(scenes, draws, rows * cols, -1)
+        guided = self.run.guided_loss(each[:pairs], each[-pairs:], clean[:pairs], sigma[:pairs])
+        found = found + self.fine_share * (GUIDED_WEIGHT * pairs / scenes) * guided + PLACE_WEIGHT * placed
         found.backward()
         self.loss_sum += found.detach()
 
-    def _draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scene values (S, V), token ids (S, T), and which of those are a prompt's own (S, T)."""
+    def _draw(self, count: int, pairs: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scene values (S, V), token ids (S, T), and which of those are a prompt's own (S, T).
+
+        The last `pairs` scenes are the first ones again, with the unconditional prompt.
+        """
         index = torch.randint(self.pool.capacity, (count,), device=self.device)
-        dropped = torch.rand(count, device=self.device) < DROPPED_PROMPTS
+        index[-pairs:] = index[:pairs]
+        dropped = torch.arange(count, device=self.device) >= count - pairs
         ids = torch.where(dropped[:, None], self._unconditional, self.pool.ids[index].long())
         lengths = torch.where(dropped, self._unconditional_length, self.pool.lengths[index].long())
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
@@ -198,11 +230,11 @@ class Trainer:
             self.average.update(self.recipe.average_keep**every)
 
 
-def _optimizer(model: O1Transformer) -> Optimizer:
+def _optimizer(model: O1Transformer, probe: nn.Linear) -> Optimizer:
     c = model.config
     heads, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
     fused = {"attention.qkv": (heads, kv, kv), "gate_up": (c.mlp_size, c.mlp_size)}
-    matrices, slow, fast = [], [], []
+    matrices, slow, fast = [], [], list(probe.parameters())
     for name, parameter in model.named_parameters():
         if name.startswith("blocks.") and parameter.ndim == 2:
             layer = name.split(".", 2)[2].removesuffix(".weight")

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from hidream_studio.bench.world.captions import caption
 from hidream_studio.bench.world.scenes import SCENE_VALUES, Scene, draw_scene, pack
+from training.slips import slipped
 from training.tokenizer import encode
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ QUEUED_SHARDS = 24
 class Shard:
     """Scenes ready to be trained on."""
 
-    values: npt.NDArray[np.float32]  # (scenes, SCENE_VALUES)
+    values: npt.NDArray[np.float32]  # (scenes, SCENE_VALUES) what is drawn
     ids: npt.NDArray[np.int16]  # (scenes, TEXT_TOKENS), padded with 0
     lengths: npt.NDArray[np.int16]  # (scenes,)
 
 
 def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES) -> Shard:
-    """`count` scenes by lot, each with one caption; a caption that is too long is asked for in another way."""
+    """`count` scenes by lot, each with one caption, most of them true.
+
+    A caption that is too long is asked for in another way.
+    """
     scenes: list[Scene] = [draw_scene(random) for _ in range(count)]
     ids = encode(tokenizer, [caption(scene, random).prompt for scene in scenes])
     for index, scene in enumerate(scenes):
@@ -48,7 +52,7 @@ def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES) 
     for index, row in enumerate(ids):
         padded[index, : len(row)] = row
     lengths = np.array([len(row) for row in ids], dtype=np.int16)
-    return Shard(np.stack([pack(scene) for scene in scenes]), padded, lengths)
+    return Shard(np.stack([pack(slipped(scene, random)) for scene in scenes]), padded, lengths)
 
 
 def _work(tokenizer_json: str, seed: int, shards: Any) -> None:

@@ -18,6 +18,7 @@ class Recipe:
     layers: int = 8
     heads: int = 4
     mlp_size: int = 768
+    rope_theta: float = 5e6  # upstream's
     micro_tokens: int = 32_768  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
@@ -41,7 +42,7 @@ class Recipe:
     def config(self, vocabulary: int) -> ModelConfig:
         return ModelConfig(
             hidden_size=self.hidden_size, layers=self.layers, heads=self.heads, kv_heads=2, head_dim=64,
-            mlp_size=self.mlp_size, vocab_size=vocabulary, rope_theta=5e6, mrope_section=(12, 10, 10), rms_eps=1e-6,
+            mlp_size=self.mlp_size, vocab_size=vocabulary, rope_theta=self.rope_theta, mrope_section=(12, 10, 10), rms_eps=1e-6,
             bottleneck=self.hidden_size // 4,
         )  # fmt: skip
 
@@ -123,7 +124,7 @@ SMALLER = (
     (10, 14),
     (14, 14),
 )
-WEIGHTS = {(8, 8): 20.0, (12, 12): 8.0, (16, 16): 26.0, (14, 14): 2.0}  # the presets' sizes; the others: 1
+WEIGHTS = {(8, 8): 20.0, (12, 12): 8.0, (16, 16): 36.0, (14, 14): 2.0}  # the presets' sizes; the others: 1
 SIZES = SMALLER + NATIVE
 
 

@@ -25,11 +25,20 @@ from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.32  # the nearly clean levels reach up to here
-DECIDED_SIGMA = 0.6  # from here down the picture is decided, and single pixels count, in full from half of it
+DECIDED_SIGMA = (
+    0.9  # from here down the picture is decided more and more, and single pixels count; fully from half of it
+)
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
-CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.30), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
+PLACES_AFTER, PLACE_WEIGHT = 2, 0.1  # blocks after which a patch should know where it is
+PLACE_WAVES = (0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2, 3.0)  # radians a patch
+SIDE_WAVES = (1, 2, 4, 8)  # half periods over the picture's shorter side
+PLACE_VALUES = 4 * (len(PLACE_WAVES) + len(SIDE_WAVES))
+CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.18), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
-DROPPED_PROMPTS = 0.1  # share replaced by upstream's unconditional prompt
+LEVEL_SPREADS = (1.5, 1.1)  # standard deviation of the other levels, as logits; at first, and in the fine phase
+DROPPED_PROMPTS = 0.15  # share of the scenes that are seen again with upstream's unconditional prompt
+GUIDED_WEIGHT = 1.0
+GUIDANCE = 3.0  # at which the pairs of both are judged together
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
 DISTURBED_PX, DISTURBED_TINT = 1.2, 0.02  # of patches disturbed in full: standard deviations, colours in [-1, 1]
 MOVED_PX = 3  # the whole shift that smaller ones are mixed from; less than render.EDGE_PX
@@ -54,6 +63,8 @@ class Parts:
     head: Callable[..., Tensor]
     noise: Callable[..., Tensor]
     loss: Callable[..., Tensor]
+    guided_loss: Callable[..., Tensor]
+    place_loss: Callable[..., Tensor]
     coverages: Callable[..., list[Tensor]]
     mix: Callable[..., Tensor]
 
@@ -69,6 +80,8 @@ def parts(compiler: Compiler) -> Parts:
         head=compiler(_head, ((), (0, 1))),
         noise=compiler(noisy, ((0, 1), (0,), ())),
         loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,))),
+        guided_loss=compiler(guided_loss, ((0, 2), (0, 2), (0, 1), (0,))),
+        place_loss=compiler(place_loss, ((), (0, 1), (0,))),
         coverages=compiler(coverages, ((0,), (1,), (1,))),
         mix=compiler(mix, ((0,), (0, 1))),
     )
@@ -138,6 +151,7 @@ def predict(
     rows: int,
     cols: int,
     draws: int = 1,
+    inner: list[Tensor] | None = None,  # gets the patches after PLACES_AFTER blocks, (S * draws, N, hidden)
 ) -> Tensor:  # (S * draws, N, 3072)
     """The clean patches, as `model` sees them."""
     text = run.embed(model, ids)
@@ -151,12 +165,14 @@ def predict(
     else:
         keys_seen = F.pad(mask.repeat_interleave(draws, dim=0), (0, x.shape[1]), value=True)
     with _kernels(x.device):
-        for block in model.blocks:
+        for number, block in enumerate(model.blocks, start=1):
             # the last layer's keys and values alone are little: not worth a compilation of their own
             last = block is model.blocks[-1]
             text, keys, values = (_text if last else run.text)(block, text, cos, sin, last)
             keys, values = (of_text.to(x.dtype).repeat_interleave(draws, dim=0) for of_text in (keys, values))
             x = run.block(block, x, image_cos, image_sin, keys, values, keys_seen)
+            if inner is not None and number == PLACES_AFTER:
+                inner.append(x[:, 1:])
     return run.head(model, x)
 
 
@@ -226,7 +242,8 @@ def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
     rank = (torch.arange(draws, device=device) + torch.rand(scenes, draws, device=device)) / draws
     centre = 0.8 + 0.5 * math.log(image_tokens / 64) - FINE_SHIFT * fine_share
-    spread = torch.sigmoid(centre + 1.5 * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
+    deviation = LEVEL_SPREADS[0] + (LEVEL_SPREADS[1] - LEVEL_SPREADS[0]) * fine_share
+    spread = torch.sigmoid(centre + deviation * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
     clean = 0.02 + (CLEAN_SIGMA - 0.02) * level
     clean_share = CLEAN_SHARES[0] + (CLEAN_SHARES[1] - CLEAN_SHARES[0]) * fine_share
     sigma = torch.where(chance < clean_share, clean, torch.where(chance < clean_share + UNIFORM_SHARE, level, spread))
@@ -258,6 +275,55 @@ def loss(
     decided = ((DECIDED_SIGMA - sigma) / (DECIDED_SIGMA / 2)).clamp(0, 1)
     fine = (decided * scale * (CLEAN_WEIGHT * plain + SEAM_WEIGHT * (across + down))).mean()
     return square + fine_share * fine
+
+
+def guided_loss(
+    conditional: Tensor,  # (P, draws, N, 3072)
+    unconditional: Tensor,  # (P, draws, N, 3072), of the same noisy patches
+    clean: Tensor,  # (P, N, 3072)
+    sigma: Tensor,  # (P, draws)
+) -> Tensor:
+    """Error of what a sampler makes of both, u + GUIDANCE (c - u), where the picture is decided; square and plain.
+
+    Guidance multiplies what the two disagree in. Where nothing is open any more they should agree; on its own neither
+    learns that, and the sum of their errors bends outlines and draws halos (docs/lab-log.md). Only the unconditional
+    prediction learns from it: the conditional one should stay the best that there is, at any guidance. Elsewhere guidance
+    could be left out at such levels (Kynkäänniemi et al. 2024); upstream does not, and neither should a model that stands
+    for it.
+    """
+    guided = unconditional.float() + GUIDANCE * (conditional.detach().float() - unconditional.float())
+    error = guided - clean[:, None]
+    scale = 1 / sigma.clamp(min=SIGMA_FLOOR)
+    decided = ((DECIDED_SIGMA - sigma) / (DECIDED_SIGMA / 2)).clamp(0, 1)
+    square, plain = error.square().mean(dim=(2, 3)), error.abs().mean(dim=(2, 3))
+    return (decided * scale * (scale * square + CLEAN_WEIGHT * plain)).mean()
+
+
+def places(rows: int, cols: int, device: torch.device) -> Tensor:  # (N, PLACE_VALUES) in [-1, 1]
+    """Where each patch is, from the picture's middle, as sines and cosines, finer ones than rotary angles have."""
+    down, across = torch.meshgrid(
+        torch.arange(rows, device=device) + 0.5 - rows / 2,
+        torch.arange(cols, device=device) + 0.5 - cols / 2,
+        indexing="ij",
+    )
+    waves = [*PLACE_WAVES, *(count * math.pi / min(rows, cols) for count in SIDE_WAVES)]
+    angles = torch.stack([wave * along.flatten() for wave in waves for along in (down, across)], dim=-1)
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+
+def place_loss(
+    probe: torch.nn.Linear,  # hidden to PLACE_VALUES; of training alone
+    inner: Tensor,  # (B, N, hidden)
+    where: Tensor,  # (N, PLACE_VALUES), of `places`
+) -> Tensor:
+    """How badly the first blocks tell where a patch is; squared error.
+
+    Rotary angles turn by less than a radian from patch to patch, so that what differs between neighbours, as outlines do,
+    is learnt late (spectral bias; cf. Tancik et al. 2020, Fourier features). Asked for it directly, the first blocks
+    learn it within a thousand steps (cf. Yu et al. 2024, REPA, for asking inner layers for something).
+    """
+    found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device)))
+    return (found.float() - where).square().mean()
 
 
 def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training.cleanness import PATCH, PROMPTS, cleanness
+from training.cleanness import HALO_PX, PATCH, PROMPTS, SMALL_THINGS, cleanness, halo
 
 from hidream_studio.bench.world.render import coverage
 
@@ -47,6 +47,23 @@ def test_without_a_circle_there_is_nothing_to_measure():
     assert cleanness(everywhere) is None
 
 
+def small_thing(around: float = 0.0) -> np.ndarray:
+    """A red circle on blue; the four patches that it stands on are off by so many levels."""
+    x, y = np.meshgrid(np.arange(SIDE) - SIDE / 2 + 0.5, np.arange(SIDE) - SIDE / 2 + 0.5)
+    share = coverage(np.hypot(x, y) - 24)[..., None]
+    back = BLUE + around * (np.maximum(np.abs(x), np.abs(y)) < PATCH)[..., None]
+    return np.round(back + (RED - back) * share).astype(np.uint8)
+
+
+def test_a_halo_is_measured_as_a_share_of_what_is_around():
+    assert halo(small_thing()) == 0
+    assert halo(small_thing(around=5)) == 0  # nobody sees that
+    clear, seen = (24 + px for px in HALO_PX)
+    corners = (2 * PATCH) ** 2 - np.pi * clear**2  # of the patches, outside of the thing and its edge
+    assert halo(small_thing(around=12)) == pytest.approx(corners / (np.pi * (seen**2 - clear**2)), rel=0.3)
+
+
 def test_the_prompts_ask_for_what_is_measured():
+    assert len(set(SMALL_THINGS)) == 12 and all(prompt.startswith("a small") for prompt in SMALL_THINGS)
     assert len(set(PROMPTS)) == 8
     assert all("large" in prompt and "circle in the center" in prompt for prompt in PROMPTS)

@@ -61,3 +61,11 @@ def test_warming_up_is_no_training(trainer: Trainer):
     trainer.warm_up(SIZES, lambda line: None)
     assert all(torch.equal(old, new) for old, new in zip(before, trainer.model.parameters(), strict=True))
     assert float(trainer.loss_sum) == 0 and not trainer.optimizer.gradient.any()
+
+
+def test_some_scenes_are_drawn_twice_with_their_prompt_and_without(trainer: Trainer):
+    values, ids, mask = trainer._draw(6, 2)
+    assert torch.equal(values[-2:], values[:2])
+    assert torch.equal(ids[-2:], trainer._unconditional.expand(2, -1))
+    assert (mask[-2:].sum(dim=1) == trainer._unconditional_length).all()
+    assert (mask[:4].sum(dim=1) > trainer._unconditional_length).all()

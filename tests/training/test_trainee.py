@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from training.recipe import TINY
+from training.recipe import SIZES, TINY
 from training.trainee import (
     CLEAN_SIGMA,
     DISTURBED_TINT,
+    PLACE_VALUES,
     Angles,
     add_noise,
     disturbed,
     draw_sigma,
     eager,
+    guided_loss,
     loss,
     noisy,
     parts,
+    place_loss,
+    places,
     predict,
     principal_components,
     start_weights,
@@ -27,9 +33,9 @@ from hidream_studio.model.transformer import O1Transformer
 ALL = torch.ones(())  # the fine phase is there in full
 
 
-def tiny_model() -> O1Transformer:
+def tiny_model(layers: int = TINY.layers) -> O1Transformer:
     torch.manual_seed(0)
-    model = O1Transformer(TINY.config(960))
+    model = O1Transformer(replace(TINY, layers=layers).config(960))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return model
@@ -101,8 +107,8 @@ def test_the_noisiest_levels_weigh_less_once_layouts_are_learnt():
     clean, wrong = torch.zeros(1, 2, 2, 3, 32, 32), torch.full((1, 1, 2, 2, 3, 32, 32), 0.1)
     early, late = (loss(wrong, clean, torch.tensor([[0.97]]), share) for share in (0 * ALL, ALL))
     assert torch.allclose(late / early, torch.tensor(2 * (0.97 * 0.03) ** 0.5))
-    early, late = (loss(wrong, clean, torch.tensor([[0.6]]), share) for share in (0 * ALL, ALL))
-    assert torch.allclose(late / early, torch.tensor(2 * (0.6 * 0.4) ** 0.5))
+    early, late = (loss(wrong, clean, torch.tensor([[0.91]]), share) for share in (0 * ALL, ALL))
+    assert torch.allclose(late / early, torch.tensor(2 * (0.91 * 0.09) ** 0.5))
     early, late = (loss(wrong, clean, torch.tensor([[0.4]]), share) for share in (0 * ALL, ALL))
     assert late > early  # plain error comes on top
 
@@ -152,6 +158,25 @@ def test_principal_components_of_few_and_of_many_patches(count):
     assert power[7:].max() < 1e-4 * power[6]
 
 
+def test_every_patch_of_every_size_has_a_place_of_its_own():
+    for cols, rows in SIZES:
+        where = places(rows, cols, torch.device("cpu"))
+        assert where.shape == (rows * cols, PLACE_VALUES) and where.abs().max() <= 1
+        apart = torch.cdist(where, where) + 9 * torch.eye(rows * cols)
+        assert apart.min() > 0.5
+
+
+def test_places_teach_the_first_blocks_alone():
+    model, run = tiny_model(layers=3), parts(eager)
+    probe = torch.nn.Linear(model.config.hidden_size, PLACE_VALUES)
+    ids, mask = torch.randint(5, 90, (1, 6)), torch.ones(1, 6, dtype=torch.bool)
+    inner: list[torch.Tensor] = []
+    predict(model, run, Angles(model, 16), ids, mask, torch.randn(1, 12, 3072), torch.rand(1), 4, 3, inner=inner)
+    place_loss(probe, inner[0], places(4, 3, model.device)).backward()
+    moved = [any(p.grad is not None and p.grad.abs().max() > 0 for p in block.parameters()) for block in model.blocks]
+    assert moved == [True, True, False]
+
+
 def test_fresh_weights_already_rebuild_what_is_nearly_clean():
     model = O1Transformer(TINY.config(960))
     patches = torch.randn(400, 40) @ torch.randn(40, 3072) * 0.1
@@ -161,3 +186,18 @@ def test_fresh_weights_already_rebuild_what_is_nearly_clean():
         rebuilt = model.patch_out(hidden)
     before, after = patches[:50].square().mean(), (rebuilt - patches[:50]).square().mean()
     assert after < 0.9 * before
+
+
+def test_what_both_prompts_get_wrong_alike_costs_less_than_what_they_disagree_in():
+    clean, sigma = torch.zeros(1, 4, 3072), torch.tensor([[0.05, 0.2]])
+    wrong = 0.1 * torch.randn(1, 2, 4, 3072)
+    alike, apart = guided_loss(wrong, wrong, clean, sigma), guided_loss(wrong, -wrong, clean, sigma)
+    assert torch.allclose(apart, guided_loss(5 * wrong, 5 * wrong, clean, sigma))  # 3 + 2
+    assert apart > 5 * alike
+    assert guided_loss(wrong, -wrong, clean, torch.tensor([[0.9, 0.95]])) == 0  # there, they should
+
+
+def test_guided_predictions_teach_the_unconditional_one_alone():
+    conditional, unconditional = (torch.randn(1, 2, 4, 3072, requires_grad=True) for _ in range(2))
+    guided_loss(conditional, unconditional, torch.zeros(1, 4, 3072), torch.tensor([[0.05, 0.2]])).backward()
+    assert conditional.grad is None and unconditional.grad is not None and unconditional.grad.abs().max() > 0

@@ -25,7 +25,7 @@ Size = Literal["small", "medium", "large"]
 
 TEXTURES: tuple[Texture, ...] = ("plain", "striped", "dotted")
 PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "checkerboard", "stripes")
-KIND_WEIGHTS: dict[Kind, float] = {"one": 0.20, "two": 0.27, "three": 0.18, "sign": 0.18, "sign and thing": 0.17}
+KIND_WEIGHTS: dict[Kind, float] = {"one": 0.30, "two": 0.22, "three": 0.18, "sign": 0.14, "sign and thing": 0.16}
 
 PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.78), "left": (0.22, 0.5), "right": (0.78, 0.5),
