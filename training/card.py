@@ -112,7 +112,9 @@ def _main_table(rows: list[Row]) -> str:
         name = f"{row['side']}², {row['steps']}, {row['guidance']:g}, {row['sampler']}"
         name += f", {_noise_scale(row):g}, {row['dtype']}" + (" (CPU)" if row["device"] == "cpu" else "")
         name += f", {row['count']['one']} prompts" if row["count"]["one"] < most else ""
-        lines.append(f"| {name} | " + " | ".join(f"{row[which]:.0%}" for which in CLASSES) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(f"{row[which]:.0%}" if which in row else "–" for which in CLASSES) + " |"
+        )
     return "\n".join(lines)
 
 

@@ -287,9 +287,9 @@ def guided_loss(
 
     Guidance multiplies what the two disagree in. Where nothing is open any more they should agree; on its own neither
     learns that, and the sum of their errors bends outlines and draws halos (docs/lab-log.md). Only the unconditional
-    prediction learns from it: the conditional one should stay the best that there is, at any guidance. Elsewhere guidance
-    could be left out at such levels (Kynkäänniemi et al. 2024); upstream does not, and neither should a model that stands
-    for it.
+    prediction learns from it: the conditional one should stay the best that there is, at any guidance. Elsewhere
+    guidance could be left out at such levels (Kynkäänniemi et al. 2024); upstream does not, and neither should a
+    model that stands for it.
     """
     guided = unconditional.float() + GUIDANCE * (conditional.detach().float() - unconditional.float())
     error = guided - clean[:, None]
@@ -318,9 +318,9 @@ def place_loss(
 ) -> Tensor:
     """How badly the first blocks tell where a patch is; squared error.
 
-    Rotary angles turn by less than a radian from patch to patch, so that what differs between neighbours, as outlines do,
-    is learnt late (spectral bias; cf. Tancik et al. 2020, Fourier features). Asked for it directly, the first blocks
-    learn it within a thousand steps (cf. Yu et al. 2024, REPA, for asking inner layers for something).
+    Rotary angles turn by less than a radian from patch to patch, so that what differs between neighbours, as outlines
+    do, is learnt late (spectral bias; cf. Tancik et al. 2020, Fourier features). Asked for it directly, the first
+    blocks learn it sooner (cf. Yu et al. 2024, REPA, for asking inner layers for something).
     """
     found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device)))
     return (found.float() - where).square().mean()

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from training.card import _counts, _main_table, _rows, _tables
+from training.evaluate import RECIPE
 
 from hidream_studio.bench.world.prompts import CLASSES
 
+SCALE = f"{RECIPE.noise_scale:g}"
+
 
 def row(*, count: int = 64, share: float = 0.5, dtype: str = "bfloat16", **setting: Any) -> dict[str, Any]:
-    given = {"device": "cuda", "side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler", "noise_scale": 8.0}
-    given |= {"dtype": dtype, "count": dict.fromkeys(CLASSES, count), **setting}
+    given = {"device": "cuda", "side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler"}
+    given |= {"noise_scale": RECIPE.noise_scale, "dtype": dtype, "count": dict.fromkeys(CLASSES, count), **setting}
     return {**given, **dict.fromkeys(CLASSES, share)}
 
 
 def test_the_default_recipe_as_a_cpu_computes_it_comes_first():
     rows = [row(noise_scale=6.0), row(guidance=4.0), row(side=256, steps=24), row(), row(dtype="float32"),
             row(sampler="unipc", dtype="float32")]  # fmt: skip
-    assert _main_table(rows).splitlines()[2].startswith("| 512², 50, 3, euler, 8, float32 |")
+    assert _main_table(rows).splitlines()[2].startswith(f"| 512², 50, 3, euler, {SCALE}, float32 |")
 
 
 def test_what_a_cpu_drew_says_so(tmp_path: Path):
@@ -29,13 +32,19 @@ def test_what_a_cpu_drew_says_so(tmp_path: Path):
     (tmp_path / "adherence.json").write_text(json.dumps(found), encoding="utf-8")
     table = _main_table([*_rows(tmp_path / "adherence.json"), row(dtype="float32")])
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
-        "512², 50, 3, euler, 8, float32", "512², 50, 3, euler, 8, float32 (CPU)"
+        f"512², 50, 3, euler, {SCALE}, float32", f"512², 50, 3, euler, {SCALE}, float32 (CPU)"
     ]  # fmt: skip
 
 
 def test_a_line_of_fewer_prompts_says_how_many():
     table = _main_table([row(count=128), row(count=64, guidance=4.0)])
-    assert table.splitlines()[3].startswith("| 512², 50, 4, euler, 8, bfloat16, 64 prompts |")
+    assert table.splitlines()[3].startswith(f"| 512², 50, 4, euler, {SCALE}, bfloat16, 64 prompts |")
+
+
+def test_a_class_that_was_not_judged_has_no_figure():
+    partly = row()
+    del partly["center"]
+    assert _main_table([partly]).splitlines()[2].endswith("| 50% | – |")
 
 
 def test_a_cell_rests_on_the_most_prompts_and_fewer_show():

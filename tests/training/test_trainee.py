@@ -74,7 +74,7 @@ def test_the_noise_levels_of_a_scene_lie_apart():
 def test_nearly_clean_levels_are_seen_more_once_plain_error_counts():
     early, late = (draw_sigma(2000, 4, 256, share) for share in (0 * ALL, ALL))
     assert (early < 0.32).float().mean() < 0.2
-    assert (late < 0.32).float().mean() > 0.3
+    assert (late < 0.32).float().mean() > (early < 0.32).float().mean() + 0.05
     early, late = (sigma[sigma > CLEAN_SIGMA].median() for sigma in (early, late))
     assert late < early - 0.05  # the others move towards them
 
