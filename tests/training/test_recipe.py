@@ -20,8 +20,8 @@ def test_numbers_of_the_recipe_can_be_wished_otherwise():
         ("hiden_size=256", "not a number of the recipe; there are hidden_size, "),
         ("growth=2", "not a number of the recipe"),
         ("rate=2", "not a number of the recipe"),
-        ("layers=8.5", "layers takes a number like 8"),
-        ("layers", "layers takes a number like 8"),
+        ("layers=8.5", "layers takes a number like 10"),
+        ("layers", "layers takes a number like 10"),
         ("draws=3", "draws is 3; it must divide 8"),
     ],
 )
