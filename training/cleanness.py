@@ -39,6 +39,7 @@ DIRECTIONS = 720
 PATCH = 32
 HALO_PX = (6, 40)  # so far around a thing a halo is looked for; its edge is soft over 4
 HALO_LEVELS = 8  # of 255, in any channel: an eye sees that
+THING_LEVELS = 40  # in some channel two colours that may stand on one another differ by more (palette.MIN_CONTRAST)
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,18 @@ def cleanness(picture: Pixels) -> Cleanness | None:
     return Cleanness(float(off.std()), float(np.abs(off).max()), float(ring.std(axis=0).mean()))
 
 
-def halo(picture: Pixels) -> float:
-    """Share of the pixels around what stands on a plain background that are off it by more than HALO_LEVELS."""
+def halo(picture: Pixels) -> float | None:
+    """Share of the pixels around what stands on a plain background that are off it by more than HALO_LEVELS.
+
+    None where nothing stands there.
+    """
     values = picture.astype(np.float32)
     border = np.concatenate((values[0], values[-1], values[:, 0], values[:, -1]))
     off = np.abs(values - np.median(border, axis=0)).max(axis=-1)
-    away = ndimage.distance_transform_edt(off <= 0.5 * np.percentile(off, 99.5))
+    strongest = np.percentile(off, 99.5)
+    if strongest < THING_LEVELS:
+        return None
+    away = ndimage.distance_transform_edt(off <= 0.5 * strongest)
     around = (away > HALO_PX[0]) & (away <= HALO_PX[1])
     return float((off[around] > HALO_LEVELS).mean())
 

@@ -204,16 +204,19 @@ def _row(setting: Setting, wrong: list[tuple[str, ...]], prompts: dict[PromptCla
 def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
     """How clean large circles on plain backgrounds are drawn, and what is around small things.
 
-    Means over the circles that are there, and how many are; the mean halo of the small things.
+    Means over the circles and the small things that are there, and how many are.
     """
     circles, small = (
         sampler.draw(list(prompts), setting.side, setting.side, setting, 3).cpu().numpy()
         for prompts in (CIRCLES, SMALL_THINGS)
     )
     found = [asdict(one) for one in map(cleanness, circles) if one is not None]
-    halos = round(float(np.mean([halo(picture) for picture in small])), 5)
+    halos = [share for share in map(halo, small) if share is not None]
     means = {name: round(float(np.mean([one[name] for one in found])), 3) for name in (found[0] if found else ())}
-    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), "circles": len(found), **means, "halo": halos}
+    if halos:
+        means["halo"] = round(float(np.mean(halos)), 5)
+    counts = {"circles": len(found), "small_things": len(halos)}
+    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), **counts, **means}
 
 
 def table_settings() -> list[Setting]:

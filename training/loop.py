@@ -19,8 +19,8 @@ from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid
 from training.team import Team
 from training.trainee import (
-    DROPPED_PROMPTS,
     GUIDED_WEIGHT,
+    PAIRED_SHARE,
     PLACE_VALUES,
     PLACE_WEIGHT,
     Angles,
@@ -28,6 +28,7 @@ from training.trainee import (
     Dims,
     draw_sigma,
     eager,
+    paired,
     parts,
     places,
     predict,
@@ -126,15 +127,14 @@ class Trainer:
         cols, rows = size
         draws = self.recipe.draws
         scenes = pictures(size, self.recipe.micro_tokens) // draws
-        pairs = max(round(scenes * DROPPED_PROMPTS), 1)
+        pairs = max(round(scenes * PAIRED_SHARE), 1)
+        if 2 * pairs > scenes:
+            raise ValueError(f"micro_tokens and draws leave {scenes} scene of {cols}x{rows} patches; it takes two")
         values, ids, mask = self._draw(scenes, pairs)
         with torch.no_grad():
             clean = self._render(values, rows, cols)
-            sigma = draw_sigma(scenes, draws, rows * cols, self.fine_share)
-            sigma[-pairs:] = sigma[:pairs]
-            noisy = self.run.noise(clean, sigma, self.fine_share)
-            noisy[-pairs:] = noisy[:pairs]
-            noisy = noisy.flatten(0, 1)
+            sigma = paired(draw_sigma(scenes, draws, rows * cols, self.fine_share), pairs)
+            noisy = paired(self.run.noise(clean, sigma, self.fine_share), pairs).flatten(0, 1)
         with self._autocast():
             t = 1 - sigma.flatten()
             inner: list[Tensor] = []
@@ -155,8 +155,7 @@ class Trainer:
 
         The last `pairs` scenes are the first ones again, with the unconditional prompt.
         """
-        index = torch.randint(self.pool.capacity, (count,), device=self.device)
-        index[-pairs:] = index[:pairs]
+        index = paired(torch.randint(self.pool.capacity, (count,), device=self.device), pairs)
         dropped = torch.arange(count, device=self.device) >= count - pairs
         ids = torch.where(dropped[:, None], self._unconditional, self.pool.ids[index].long())
         lengths = torch.where(dropped, self._unconditional_length, self.pool.lengths[index].long())

@@ -38,8 +38,8 @@ class Shard:
     lengths: npt.NDArray[np.int16]  # (scenes,)
 
 
-def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES) -> Shard:
-    """`count` scenes by lot, each with one caption, most of them true.
+def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES, *, slips: bool = True) -> Shard:
+    """`count` scenes by lot, each with one caption; with `slips` a few show something else than that.
 
     A caption that is too long is asked for in another way.
     """
@@ -52,7 +52,8 @@ def draw_shard(random: Random, tokenizer: Tokenizer, count: int = SHARD_SCENES) 
     for index, row in enumerate(ids):
         padded[index, : len(row)] = row
     lengths = np.array([len(row) for row in ids], dtype=np.int16)
-    return Shard(np.stack([pack(slipped(scene, random)) for scene in scenes]), padded, lengths)
+    shown = [slipped(scene, random) for scene in scenes] if slips else scenes
+    return Shard(np.stack([pack(scene) for scene in shown]), padded, lengths)
 
 
 def _work(tokenizer_json: str, seed: int, shards: Any) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from hidream_studio.model.config import ModelConfig
 
 NOISE_SCALE = 8.0  # upstream models/pipeline.py
+PLACES_AFTER = 2  # blocks after which a patch should know where it is
 PICTURES_STEP = 8  # a batch is a multiple of this many pictures
 
 
@@ -23,7 +24,7 @@ class Recipe:
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
     slow_rate: float = 3e-4  # patch embedder, final layer, timestep embedder
-    fast_rate: float = 3e-3  # embeddings, norms, biases
+    fast_rate: float = 3e-3  # embeddings, norms, biases, the probe for places
     warm_up: float = 0.02  # shares of the time
     decay_from: float = 0.45
     fine_from: tuple[float, float] = (0.35, 0.6)  # the fine phase: where it begins, and from where it is in full
@@ -38,6 +39,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.draws < 1 or PICTURES_STEP % self.draws:
             raise ValueError(f"draws is {self.draws}; it must divide {PICTURES_STEP}, of which batches are multiples")
+
+        if self.layers < PLACES_AFTER:
+            raise ValueError(f"layers is {self.layers}; patches are asked for their places after {PLACES_AFTER}")
 
     def config(self, vocabulary: int) -> ModelConfig:
         return ModelConfig(

@@ -20,23 +20,22 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
-from training.recipe import NOISE_SCALE
+from training.recipe import NOISE_SCALE, PLACES_AFTER
 from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.32  # the nearly clean levels reach up to here
-DECIDED_SIGMA = (
-    0.9  # from here down the picture is decided more and more, and single pixels count; fully from half of it
-)
+PLAIN_SIGMA = 0.9  # from here down plain error counts more and more, in full from half of it
+GUIDED_SIGMA = 0.9  # the same for what guidance makes of both predictions
 CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
-PLACES_AFTER, PLACE_WEIGHT = 2, 0.1  # blocks after which a patch should know where it is
+PLACE_WEIGHT = 0.1
 PLACE_WAVES = (0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2, 3.0)  # radians a patch
 SIDE_WAVES = (1, 2, 4, 8)  # half periods over the picture's shorter side
 PLACE_VALUES = 4 * (len(PLACE_WAVES) + len(SIDE_WAVES))
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.18), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 LEVEL_SPREADS = (1.5, 1.1)  # standard deviation of the other levels, as logits; at first, and in the fine phase
-DROPPED_PROMPTS = 0.15  # share of the scenes that are seen again with upstream's unconditional prompt
+PAIRED_SHARE = 0.15  # of the scenes, those that are seen again with upstream's unconditional prompt
 GUIDED_WEIGHT = 1.0
 GUIDANCE = 3.0  # at which the pairs of both are judged together
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
@@ -184,6 +183,14 @@ def _kernels(device: torch.device) -> Any:
     return sdpa_kernel(order, set_priority=True)
 
 
+def paired(
+    every: Tensor,  # (S, …)
+    pairs: int,
+) -> Tensor:
+    """The same, but the last `pairs` scenes have what the first ones have."""
+    return torch.cat((every[: len(every) - pairs], every[:pairs]))
+
+
 def noisy(
     clean: Tensor,  # (S, N, 3072)
     sigma: Tensor,  # (S, draws)
@@ -256,7 +263,7 @@ def loss(
     sigma: Tensor,  # (S, draws)
     fine_share: Tensor,  # () how far the fine phase is, 0 to 1
 ) -> Tensor:
-    """Squared error by noise level; from DECIDED_SIGMA down also plain error, of pixels and across seams.
+    """Squared error by noise level; from PLAIN_SIGMA down also plain error, of pixels and across seams.
 
     Where noise hides nearly everything, most of the error is chance. It is large, and teaches layouts; once those are
     learnt it weighs less, by 2 sqrt(sigma (1 - sigma)) from 0.5 up, so that exact places and outlines, which the middle
@@ -272,7 +279,7 @@ def loss(
     plain = error.abs().mean(dim=(2, 3, 4, 5, 6))
     across = (error[:, :, :, 1:, :, :, 0] - error[:, :, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     down = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
-    decided = ((DECIDED_SIGMA - sigma) / (DECIDED_SIGMA / 2)).clamp(0, 1)
+    decided = ramp(sigma, PLAIN_SIGMA)
     fine = (decided * scale * (CLEAN_WEIGHT * plain + SEAM_WEIGHT * (across + down))).mean()
     return square + fine_share * fine
 
@@ -283,20 +290,24 @@ def guided_loss(
     clean: Tensor,  # (P, N, 3072)
     sigma: Tensor,  # (P, draws)
 ) -> Tensor:
-    """Error of what a sampler makes of both, u + GUIDANCE (c - u), where the picture is decided; square and plain.
+    """Error of what a sampler makes of both, u + GUIDANCE (c - u), below GUIDED_SIGMA; square and plain.
 
-    Guidance multiplies what the two disagree in. Where nothing is open any more they should agree; on its own neither
-    learns that, and the sum of their errors bends outlines and draws halos (docs/lab-log.md). Only the unconditional
-    prediction learns from it: the conditional one should stay the best that there is, at any guidance. Elsewhere
-    guidance could be left out at such levels (Kynkäänniemi et al. 2024); upstream does not, and neither should a
-    model that stands for it.
+    Guidance multiplies what the two disagree in. At levels where pixels tell most of the picture both could know it; on
+    its own neither learns to agree with the other, and what they disagree in bends outlines and draws halos
+    (docs/lab-log.md). Only the unconditional prediction learns from it, to offset the conditional one's errors: that
+    one should stay the best that there is, at any guidance. Elsewhere guidance is left out at such levels
+    (Kynkäänniemi et al. 2024); upstream does not, and neither should a model that stands for it.
     """
     guided = unconditional.float() + GUIDANCE * (conditional.detach().float() - unconditional.float())
     error = guided - clean[:, None]
     scale = 1 / sigma.clamp(min=SIGMA_FLOOR)
-    decided = ((DECIDED_SIGMA - sigma) / (DECIDED_SIGMA / 2)).clamp(0, 1)
     square, plain = error.square().mean(dim=(2, 3)), error.abs().mean(dim=(2, 3))
-    return (decided * scale * (scale * square + CLEAN_WEIGHT * plain)).mean()
+    return (ramp(sigma, GUIDED_SIGMA) * scale * (scale * square + CLEAN_WEIGHT * plain)).mean()
+
+
+def ramp(sigma: Tensor, start: float) -> Tensor:
+    """0 at noise levels from `start` up, 1 from half of it down."""
+    return ((start - sigma) / (start / 2)).clamp(0, 1)
 
 
 def places(rows: int, cols: int, device: torch.device) -> Tensor:  # (N, PLACE_VALUES) in [-1, 1]

@@ -22,7 +22,7 @@ class Validation:
     """The same scenes under the same noise each time, so that two numbers can be compared."""
 
     def __init__(self, tokenizer: Tokenizer, device: torch.device, scenes: int = SCENES) -> None:
-        shard = draw_shard(Random(HELD_OUT_SEED), tokenizer, scenes)
+        shard = draw_shard(Random(HELD_OUT_SEED), tokenizer, scenes, slips=False)
         self._values = torch.from_numpy(shard.values).to(device)
         self._ids = torch.from_numpy(shard.ids).to(device).long()
         lengths = torch.from_numpy(shard.lengths).to(device)

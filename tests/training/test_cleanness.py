@@ -63,6 +63,11 @@ def test_a_halo_is_measured_as_a_share_of_what_is_around():
     assert halo(small_thing(around=12)) == pytest.approx(corners / (np.pi * (seen**2 - clear**2)), rel=0.3)
 
 
+def test_without_a_small_thing_there_is_no_halo():
+    nothing = np.random.default_rng(0).integers(99, 102, (SIDE, SIDE, 3), dtype=np.uint8)
+    assert halo(nothing) is None
+
+
 def test_the_prompts_ask_for_what_is_measured():
     assert len(set(SMALL_THINGS)) == 12 and all(prompt.startswith("a small") for prompt in SMALL_THINGS)
     assert len(set(PROMPTS)) == 8

@@ -49,6 +49,7 @@ def test_steps_change_every_weight_and_are_counted(trainer: Trainer):
     assert all(0 < one.loss < 100 for one in told)
     after = trainer.model.parameters()
     assert not any(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert trainer.probe.weight.any(), "places are asked for"
 
 
 def test_training_ends_when_its_time_is_over(trainer: Trainer):
@@ -69,3 +70,31 @@ def test_some_scenes_are_drawn_twice_with_their_prompt_and_without(trainer: Trai
     assert torch.equal(ids[-2:], trainer._unconditional.expand(2, -1))
     assert (mask[-2:].sum(dim=1) == trainer._unconditional_length).all()
     assert (mask[:4].sum(dim=1) > trainer._unconditional_length).all()
+
+
+def test_guided_predictions_of_the_pairs_are_judged_once_layouts_are_learnt(trainer: Trainer):
+    def gradient() -> torch.Tensor:
+        torch.manual_seed(3)
+        trainer.optimizer.gradient.zero_()
+        trainer._forward_backward(SIZES[0])
+        return trainer.optimizer.gradient.clone()
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    whole, trainer.run = trainer.run, replace(trainer.run, guided_loss=lambda c, u, clean, sigma: 0 * u.sum())
+    trainer.fine_share.fill_(1)
+    without = gradient()
+
+    def watched(c: torch.Tensor, u: torch.Tensor, clean: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        seen.append((c, u))
+        return whole.guided_loss(c, u, clean, sigma)
+
+    trainer.run = replace(whole, guided_loss=watched)
+    assert not torch.equal(gradient(), without)
+    (conditional, unconditional), *_ = seen
+    assert conditional.shape == unconditional.shape and not torch.equal(conditional, unconditional)
+
+
+def test_a_batch_of_one_scene_is_refused(trainer: Trainer):
+    trainer.recipe = replace(RECIPE, draws=8)
+    with pytest.raises(ValueError, match="it takes two"):
+        trainer.micro_step((8, 8))

@@ -20,6 +20,13 @@ def test_a_shard_follows_from_its_seed_and_fits():
     assert first.lengths.min() > 8 and first.lengths.max() <= TEXT_TOKENS
 
 
+def test_a_few_scenes_of_a_shard_show_something_else_than_their_captions():
+    tokenizer = build_tokenizer()
+    slipped, true = (draw_shard(Random(5), tokenizer, 400, slips=slips) for slips in (True, False))
+    assert (slipped.ids == true.ids).all()
+    assert 0.01 < (slipped.values != true.values).any(axis=1).mean() < 0.15
+
+
 def test_new_scenes_take_the_place_of_the_oldest():
     tokenizer = build_tokenizer()
     pool = ScenePool(96, torch.device("cpu"))

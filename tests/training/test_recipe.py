@@ -23,6 +23,7 @@ def test_numbers_of_the_recipe_can_be_wished_otherwise():
         ("layers=8.5", "layers takes a number like 10"),
         ("layers", "layers takes a number like 10"),
         ("draws=3", "draws is 3; it must divide 8"),
+        ("layers=1", "layers is 1; patches are asked for their places after 2"),
     ],
 )
 def test_a_wish_that_does_not_fit_is_refused_by_name(wish: str, why: str):

@@ -19,6 +19,7 @@ from training.trainee import (
     guided_loss,
     loss,
     noisy,
+    paired,
     parts,
     place_loss,
     places,
@@ -156,6 +157,11 @@ def test_principal_components_of_few_and_of_many_patches(count):
     assert torch.allclose(axes[:, :7].T @ axes[:, :7], torch.eye(7), atol=1e-4)
     assert torch.allclose((centred @ axes[:, :7]).square().mean(dim=0), power[:7], rtol=1e-3)
     assert power[7:].max() < 1e-4 * power[6]
+
+
+def test_pairs_are_seen_alike():
+    every = torch.arange(5.0)[:, None].expand(5, 3)
+    assert paired(every, 2)[:, 0].tolist() == [0, 1, 2, 0, 1]
 
 
 def test_every_patch_of_every_size_has_a_place_of_its_own():
