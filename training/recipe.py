@@ -39,7 +39,6 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.draws < 1 or PICTURES_STEP % self.draws:
             raise ValueError(f"draws is {self.draws}; it must divide {PICTURES_STEP}, of which batches are multiples")
-
         if self.layers < PLACES_AFTER:
             raise ValueError(f"layers is {self.layers}; patches are asked for their places after {PLACES_AFTER}")
 
