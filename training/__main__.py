@@ -106,7 +106,8 @@ def _model(options, config, pool, device):  # type: ignore[no-untyped-def]
             raise SystemExit(f"{options.start} has another shape or vocabulary: {model.config}, not {config}")
         return model
     model = O1Transformer(config).to(device)
-    sample = render_patches(pool.values[: 8 if options.tiny else 1024], 12, 12, Tables.on(device)).flatten(0, 1)
+    values, tables = pool.values[: 8 if options.tiny else 1024], Tables.on(device)
+    sample = torch.cat([render_patches(values, side, side, tables).flatten(0, 1) for side in (8, 16)])
     start_weights(model, sample, options.seed)
     return model
 

@@ -308,7 +308,11 @@ def main(arguments: list[str] | None = None) -> int:
             outlines(sampler, recipe, options.out)
             say("contact sheet drawn")
         deadline = begin + options.seconds
-        rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS] if options.part.startswith("1/") else []
+        rows = (
+            [clean_row(sampler, setting) for setting in CLEAN_SETTINGS]
+            if options.settings and options.part.startswith("1/")
+            else []
+        )
         for row in rows:
             say(json.dumps(row))
         _save(options.out / "adherence.json", rows, device)

@@ -16,10 +16,12 @@ from hidream_studio.model.transformer import O1Transformer
 from training.optim import Average, Optimizer
 from training.pool import ScenePool, SceneStream
 from training.recipe import Recipe, draw_size, pictures
-from training.render import Tables, grid
+from training.render import Tables, grid, outline_distances
 from training.team import Team
 from training.trainee import (
     GUIDED_WEIGHT,
+    OUTLINE_VALUES,
+    OUTLINE_WEIGHT,
     PAIRED_SHARE,
     PLACE_VALUES,
     PLACE_WEIGHT,
@@ -73,11 +75,12 @@ class Trainer:
         self.run = parts(_compiler() if compiled else eager)
         self.tables = Tables.on(self.device)
         self.angles = Angles(model, pool.ids.shape[1] + 8)
-        self.probe = nn.Linear(model.config.hidden_size, PLACE_VALUES, device=self.device)
-        nn.init.zeros_(self.probe.weight)
-        nn.init.zeros_(self.probe.bias)
+        hidden = model.config.hidden_size
+        self.probes = [nn.Linear(hidden, count, device=self.device) for count in (PLACE_VALUES, OUTLINE_VALUES)]
+        for parameter in self._probe_parameters():
+            nn.init.zeros_(parameter)
         self.places: dict[Size, Tensor] = {}
-        self.optimizer = _optimizer(model, self.probe)
+        self.optimizer = _optimizer(model, self._probe_parameters())
         self.average = Average(model.parameters())
         self.loss_sum = torch.zeros((), device=self.device)
         self.fine_share = torch.zeros((), device=self.device)
@@ -90,6 +93,9 @@ class Trainer:
         self._unconditional_length = torch.tensor(len(unconditional), device=self.device)
         self._replays: dict[object, Callable[[], None]] = {}
         self._memory: Any = None
+
+    def _probe_parameters(self) -> list[nn.Parameter]:
+        return [parameter for probe in self.probes for parameter in probe.parameters()]
 
     def micro_step(self, size: Size) -> None:
         """One forward and backward on fresh scenes of that size; gradients add up."""
@@ -133,6 +139,7 @@ class Trainer:
         values, ids, mask = self._draw(scenes, pairs)
         with torch.no_grad():
             clean = self._render(values, rows, cols)
+            distances = outline_distances(values, rows, cols, self.tables).flatten(2).repeat_interleave(draws, dim=0)
             sigma = paired(draw_sigma(scenes, draws, rows * cols, self.fine_share), pairs)
             noisy = paired(self.run.noise(clean, sigma, self.fine_share), pairs).flatten(0, 1)
         with self._autocast():
@@ -141,12 +148,15 @@ class Trainer:
             predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws, inner)
             if size not in self.places:
                 self.places[size] = places(rows, cols, self.device)
-            placed = self.run.place_loss(self.probe, inner[0], self.places[size])
+            of_places, of_outlines = self.probes
+            placed = self.run.place_loss(of_places, inner[0], self.places[size])
+            outlined = self.run.outline_loss(of_outlines, inner[-1], distances, sigma.flatten())
         tiles = (rows, cols, 3, 32, 32)
         found = self.run.loss(predicted.view(scenes, draws, *tiles), clean.view(scenes, *tiles), sigma, self.fine_share)
         each = predicted.view(scenes, draws, rows * cols, -1)
         guided = self.run.guided_loss(each[:pairs], each[-pairs:], clean[:pairs], sigma[:pairs])
-        found = found + self.fine_share * (GUIDED_WEIGHT * pairs / scenes) * guided + PLACE_WEIGHT * placed
+        found = found + self.fine_share * (GUIDED_WEIGHT * pairs / scenes) * guided
+        found = found + PLACE_WEIGHT * placed + OUTLINE_WEIGHT * outlined
         found.backward()
         self.loss_sum += found.detach()
 
@@ -229,11 +239,11 @@ class Trainer:
             self.average.update(self.recipe.average_keep**every)
 
 
-def _optimizer(model: O1Transformer, probe: nn.Linear) -> Optimizer:
+def _optimizer(model: O1Transformer, probes: list[nn.Parameter]) -> Optimizer:
     c = model.config
     heads, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
     fused = {"attention.qkv": (heads, kv, kv), "gate_up": (c.mlp_size, c.mlp_size)}
-    matrices, slow, fast = [], [], list(probe.parameters())
+    matrices, slow, fast = [], [], list(probes)
     for name, parameter in model.named_parameters():
         if name.startswith("blocks.") and parameter.ndim == 2:
             layer = name.split(".", 2)[2].removesuffix(".weight")

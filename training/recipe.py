@@ -10,13 +10,14 @@ from hidream_studio.model.config import ModelConfig
 
 NOISE_SCALE = 8.0  # upstream models/pipeline.py
 PLACES_AFTER = 2  # blocks after which a patch should know where it is
+OUTLINES_AFTER = 6  # and how far outlines are
 PICTURES_STEP = 8  # a batch is a multiple of this many pictures
 
 
 @dataclass(frozen=True)
 class Recipe:
     hidden_size: int = 512
-    layers: int = 10
+    layers: int = 9
     heads: int = 8
     mlp_size: int = 640
     rope_theta: float = 200.0  # upstream's 5e6 leaves three or four waves that tell 24 patches apart

@@ -14,6 +14,8 @@ from torch import Tensor
 from hidream_studio.bench.world import glyphs, render, scenes, shapes
 
 PATCH = 32
+DISTANCE_POINTS = 3  # along each side of a patch
+FAR_PX = 64.0  # further from an outline does not count
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,42 @@ def render_patches(values: Tensor, rows: int, cols: int, tables: Tables) -> Tens
     return mix(values, coverages(values, x, y, size, tables.shapes, tables.glyphs)).flatten(2)
 
 
+def outline_distances(
+    values: Tensor,  # (B, SCENE_VALUES)
+    rows: int,
+    cols: int,
+    tables: Tables,
+) -> Tensor:  # (B, N, 2, DISTANCE_POINTS**2), px, at most FAR_PX
+    """How far a grid of points in each patch is from outlines: of things and boards, and of letters; negative within.
+
+    The points reach from border to border, so that neighbours share those between them. Outside of a thing's table
+    distances grow no further.
+    """
+    device, width, height = values.device, cols * PATCH, rows * PATCH
+    inner = torch.linspace(0, PATCH, DISTANCE_POINTS, device=device)
+    y, x = (
+        (torch.arange(count, device=device)[:, None] * PATCH + inner).view(*shape)
+        for count, shape in ((rows, (rows, 1, -1, 1)), (cols, (1, cols, 1, DISTANCE_POINTS)))
+    )
+    short = torch.full((), float(min(width, height)), device=device)
+    u, w = (
+        (at.expand(rows, cols, DISTANCE_POINTS, DISTANCE_POINTS).reshape(1, rows * cols, -1) / short) for at in (x, y)
+    )
+    sides = (short.new_full((), float(width)), short.new_full((), float(height)), short)
+    v = values[:, :, None, None].unbind(1)
+    nearest = torch.full((len(values), *u.shape[1:]), FAR_PX, device=device)
+    for index in range(scenes.MAX_THINGS):
+        thing = v[scenes.BACKGROUND_VALUES + index * scenes.THING_VALUES :]
+        at_x, at_y, px = _of_thing(thing, u, w, *sides)
+        distance = _from_outline(thing[0], at_x, at_y, tables.shapes) * px
+        nearest = torch.where(thing[0] >= 0, torch.minimum(nearest, distance), nearest)
+    sign = v[scenes.BACKGROUND_VALUES + scenes.MAX_THINGS * scenes.THING_VALUES :]
+    board, letters = _from_board_and_letters(sign, u, w, *sides, tables.glyphs)
+    nearest = torch.where(sign[0] > 0, torch.minimum(nearest, board), nearest)
+    letters = torch.where(sign[0] > 0, letters.clamp(max=FAR_PX), torch.full_like(letters, FAR_PX))
+    return torch.stack((nearest, letters), dim=2)
+
+
 def _coverage(distance_px: Tensor) -> Tensor:
     share = (0.5 - distance_px / render.EDGE_PX).clamp(0, 1)
     return share * share * (3 - 2 * share)
@@ -118,25 +156,46 @@ def _background(v: tuple[Tensor, ...], x: Tensor, y: Tensor, height: Tensor, sho
 def _thing(
     v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor, table: Tensor
 ) -> list[Tensor]:
-    shape, center_x, center_y, radius, texture = v[:5]
-    px = radius * short
-    x, y = (u - center_x * width / short) / radius, (w - center_y * height / short) / radius
+    shape, texture = v[0], v[4]
+    x, y, px = _of_thing(v, u, w, width, height, short)
     striped = 1 - _waves(y, render.STRIPE_PERIOD, render.STRIPE_SHARE, px)
     dx, dy = ((at / render.DOT_PITCH - torch.floor(at / render.DOT_PITCH + 0.5)) * render.DOT_PITCH for at in (x, y))
     dotted = _coverage((torch.sqrt(dx * dx + dy * dy) - render.DOT_RADIUS) * px)
-    scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
-    column, row = (x + shapes.TABLE_REACH) * scale, (y + shapes.TABLE_REACH) * scale
-    start = shape.clamp(min=0).int() * (shapes.TABLE_SIDE * shapes.TABLE_SIDE)
-    distance = _sample(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE)
+    distance = _from_outline(shape, x, y, table)
     inked = torch.where(texture == 1, striped, torch.where(texture == 2, dotted, torch.zeros_like(dotted)))
     painted = inked * _coverage((distance + render.TEXTURE_RIM) * px)
     outline = torch.where(shape >= 0, _coverage(distance * px), torch.zeros_like(distance))
     return [painted.half(), outline.half()]
 
 
+def _of_thing(
+    v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Points seen from a thing's centre, in its radii, and how many pixels one of those is."""
+    center_x, center_y, radius = v[1:4]
+    return (u - center_x * width / short) / radius, (w - center_y * height / short) / radius, radius * short
+
+
+def _from_outline(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:
+    """Signed distances in radii, negative within."""
+    scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
+    column, row = (x + shapes.TABLE_REACH) * scale, (y + shapes.TABLE_REACH) * scale
+    start = shape.clamp(min=0).int() * (shapes.TABLE_SIDE * shapes.TABLE_SIDE)
+    return _sample(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE)
+
+
 def _sign(
     v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor, table: Tensor
 ) -> list[Tensor]:
+    board, letters = _from_board_and_letters(v, u, w, width, height, short, table)
+    shown, none = v[0] > 0, torch.zeros_like(letters)
+    return [torch.where(shown, _coverage(distance), none).half() for distance in (board, letters)]
+
+
+def _from_board_and_letters(
+    v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor, table: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Signed distances in px, negative within; of a sign that is not there, some."""
     count, center_x, center_y, letter_height = v[:4]
     unit = letter_height / glyphs.LETTER_HEIGHT
     x, y = (u - center_x * width / short) / unit, (w - center_y * height / short) / unit
@@ -158,12 +217,8 @@ def _sign(
     column = (letter_x - which * glyphs.ADVANCE - glyphs.CELL_LEFT) * glyphs.SAMPLES
     row = (letter_y - glyphs.CELL_TOP) * glyphs.SAMPLES
     distance = _sample(table, column, row, start, glyphs.CELL_COLUMNS, glyphs.CELL_ROWS)
-    px, none = unit * short, torch.zeros_like(distance)
-    shown = count > 0
-    return [
-        torch.where(shown, _coverage(board * px), none).half(),
-        torch.where(shown, _coverage(distance * px), none).half(),
-    ]
+    px = unit * short
+    return board * px, distance * px
 
 
 def _sample(table: Tensor, column: Tensor, row: Tensor, start: Tensor, columns: int, rows: int) -> Tensor:

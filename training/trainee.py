@@ -20,19 +20,25 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
-from training.recipe import NOISE_SCALE, PLACES_AFTER
+from training.recipe import NOISE_SCALE, OUTLINES_AFTER, PLACES_AFTER
+from training.render import DISTANCE_POINTS
 from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
 CLEAN_SIGMA = 0.32  # the nearly clean levels reach up to here
 PLAIN_SIGMA = 0.9  # from here down plain error counts more and more, in full from half of it
 GUIDED_SIGMA = 0.9  # the same for what guidance makes of both predictions
-CLEAN_WEIGHT, SEAM_WEIGHT = 0.4, 0.2
+CLEAN_WEIGHT, ROUGH_WEIGHT, SEAM_WEIGHT = 0.4, 0.3, 0.03  # a seam's pair of pixels counts as three inner ones
 PLACE_WEIGHT = 0.1
 PLACE_WAVES = (0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2, 3.0)  # radians a patch
 SIDE_WAVES = (1, 2, 4, 8)  # half periods over the picture's shorter side
 PLACE_VALUES = 4 * (len(PLACE_WAVES) + len(SIDE_WAVES))
-CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.18), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
+OUTLINE_WEIGHT = 0.2
+OUTLINE_VALUES = 2 * DISTANCE_POINTS**2
+OUTLINE_PX = 8.0  # of distances up to about this the differences count
+CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.20), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
+NOISIEST_SHARE = 0.08  # of the noise levels in the fine phase: layouts are decided there, and would be forgotten
+NOISIEST = (0.8, 3.6)  # logits above the usual centre
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 LEVEL_SPREADS = (1.5, 1.1)  # standard deviation of the other levels, as logits; at first, and in the fine phase
 PAIRED_SHARE = 0.15  # of the scenes, those that are seen again with upstream's unconditional prompt
@@ -64,6 +70,7 @@ class Parts:
     loss: Callable[..., Tensor]
     guided_loss: Callable[..., Tensor]
     place_loss: Callable[..., Tensor]
+    outline_loss: Callable[..., Tensor]
     coverages: Callable[..., list[Tensor]]
     mix: Callable[..., Tensor]
 
@@ -81,6 +88,7 @@ def parts(compiler: Compiler) -> Parts:
         loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,))),
         guided_loss=compiler(guided_loss, ((0, 2), (0, 2), (0, 1), (0,))),
         place_loss=compiler(place_loss, ((), (0, 1), (0,))),
+        outline_loss=compiler(outline_loss, ((), (0, 1), (0, 1), (0,))),
         coverages=compiler(coverages, ((0,), (1,), (1,))),
         mix=compiler(mix, ((0,), (0, 1))),
     )
@@ -150,7 +158,8 @@ def predict(
     rows: int,
     cols: int,
     draws: int = 1,
-    inner: list[Tensor] | None = None,  # gets the patches after PLACES_AFTER blocks, (S * draws, N, hidden)
+    inner: list[Tensor]
+    | None = None,  # gets patches after PLACES_AFTER and OUTLINES_AFTER blocks, (S * draws, N, hidden)
 ) -> Tensor:  # (S * draws, N, 3072)
     """The clean patches, as `model` sees them."""
     text = run.embed(model, ids)
@@ -170,7 +179,7 @@ def predict(
             text, keys, values = (_text if last else run.text)(block, text, cos, sin, last)
             keys, values = (of_text.to(x.dtype).repeat_interleave(draws, dim=0) for of_text in (keys, values))
             x = run.block(block, x, image_cos, image_sin, keys, values, keys_seen)
-            if inner is not None and number == PLACES_AFTER:
+            if inner is not None and number in (PLACES_AFTER, min(OUTLINES_AFTER, len(model.blocks))):
                 inner.append(x[:, 1:])
     return run.head(model, x)
 
@@ -248,12 +257,16 @@ def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -
     device = fine_share.device
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
     rank = (torch.arange(draws, device=device) + torch.rand(scenes, draws, device=device)) / draws
-    centre = 0.8 + 0.5 * math.log(image_tokens / 64) - FINE_SHIFT * fine_share
+    usual = 0.8 + 0.5 * math.log(image_tokens / 64)
+    centre = usual - FINE_SHIFT * fine_share
     deviation = LEVEL_SPREADS[0] + (LEVEL_SPREADS[1] - LEVEL_SPREADS[0]) * fine_share
     spread = torch.sigmoid(centre + deviation * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
     clean = 0.02 + (CLEAN_SIGMA - 0.02) * level
-    clean_share = CLEAN_SHARES[0] + (CLEAN_SHARES[1] - CLEAN_SHARES[0]) * fine_share
+    most = CLEAN_SHARES[1] * (256 / image_tokens) ** 0.25
+    clean_share = CLEAN_SHARES[0] + (most - CLEAN_SHARES[0]) * fine_share
+    noisiest = torch.sigmoid(usual + NOISIEST[0] + (NOISIEST[1] - NOISIEST[0]) * level)
     sigma = torch.where(chance < clean_share, clean, torch.where(chance < clean_share + UNIFORM_SHARE, level, spread))
+    sigma = torch.where(chance > 1 - NOISIEST_SHARE * fine_share, noisiest, sigma)
     return sigma.clamp(0.001, 0.999)
 
 
@@ -263,7 +276,7 @@ def loss(
     sigma: Tensor,  # (S, draws)
     fine_share: Tensor,  # () how far the fine phase is, 0 to 1
 ) -> Tensor:
-    """Squared error by noise level; from PLAIN_SIGMA down also plain error, of pixels and across seams.
+    """Squared error by noise level; from PLAIN_SIGMA down also plain error, of pixels and of neighbours' differences.
 
     Where noise hides nearly everything, most of the error is chance. It is large, and teaches layouts; once those are
     learnt it weighs less, by 2 sqrt(sigma (1 - sigma)) from 0.5 up, so that exact places and outlines, which the middle
@@ -277,10 +290,12 @@ def loss(
     noise_weight = torch.lerp(torch.ones_like(sigma), 2 * (upper * (1 - upper)).sqrt(), fine_share)  # at 0.97 to 0.34
     square = (error.square().mean(dim=(2, 3, 4, 5, 6)) * scale * scale * noise_weight).mean()
     plain = error.abs().mean(dim=(2, 3, 4, 5, 6))
+    rough = (error[..., 1:] - error[..., :-1]).abs().mean(dim=(2, 3, 4, 5, 6))
+    rough = rough + (error[..., 1:, :] - error[..., :-1, :]).abs().mean(dim=(2, 3, 4, 5, 6))
     across = (error[:, :, :, 1:, :, :, 0] - error[:, :, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     down = (error[:, :, 1:, :, :, 0] - error[:, :, :-1, :, :, -1]).abs().mean(dim=(2, 3, 4, 5))
     decided = ramp(sigma, PLAIN_SIGMA)
-    fine = (decided * scale * (CLEAN_WEIGHT * plain + SEAM_WEIGHT * (across + down))).mean()
+    fine = (decided * scale * (CLEAN_WEIGHT * plain + ROUGH_WEIGHT * rough + SEAM_WEIGHT * (across + down))).mean()
     return square + fine_share * fine
 
 
@@ -335,6 +350,23 @@ def place_loss(
     """
     found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device)))
     return (found.float() - where).square().mean()
+
+
+def outline_loss(
+    probe: torch.nn.Linear,  # hidden to OUTLINE_VALUES; of training alone
+    inner: Tensor,  # (B, N, hidden)
+    distances: Tensor,  # (B, N, OUTLINE_VALUES) px
+    sigma: Tensor,  # (B,)
+) -> Tensor:
+    """How badly middle blocks tell where outlines are, which no single pixel says; plain error.
+
+    Distances are bent so that a pixel counts near an outline and little far from it. The noisiest levels, where much of
+    the error is chance, count less.
+    """
+    found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device))).float()
+    wanted = distances / (OUTLINE_PX + distances.abs())
+    error = (found - wanted).abs().mean(dim=(1, 2))
+    return (error * (1 - 0.7 * sigma)).mean()
 
 
 def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from training.render import Tables, render_patches
+from training.render import DISTANCE_POINTS, FAR_PX, Tables, outline_distances, render_patches
 
 from hidream_studio.bench.world.render import render_values
-from hidream_studio.bench.world.scenes import draw_scene, pack
+from hidream_studio.bench.world.scenes import Background, Scene, Sign, Thing, draw_scene, pack
 from hidream_studio.model.patches import unpatchify
 
 
@@ -22,3 +22,32 @@ def test_both_renderers_draw_the_same_pixels(cols, rows):
     pictures = unpatchify(drawn, rows, cols).permute(0, 2, 3, 1).numpy()
     for values, picture in zip(rows_of_values, pictures, strict=True):
         assert np.abs(picture - render_values(values, cols * 32, rows * 32)).max() < 2 / 255
+
+
+def distances(scene: Scene, cols: int, rows: int) -> torch.Tensor:
+    """(rows, cols, 2, points, points) px: of things and boards, and of letters."""
+    values = torch.from_numpy(pack(scene))[None]
+    found = outline_distances(values, rows, cols, Tables.on(torch.device("cpu")))
+    return found.view(rows, cols, 2, DISTANCE_POINTS, DISTANCE_POINTS)
+
+
+def test_distances_to_a_circle_are_those_of_geometry():
+    circle = Thing("circle", "red", "plain", "large", 0.28, 0.5, 0.5)
+    found = distances(Scene("one", Background("plain", "white", "white"), (circle,), None, "free"), 12, 8)
+    step = 32 / (DISTANCE_POINTS - 1)
+    for row, col, down, across in [(3, 5, 0, 0), (2, 4, 1, 2), (4, 7, 2, 1), (5, 6, 0, 2)]:
+        x, y = col * 32 + across * step - 6 * 32, row * 32 + down * step - 4 * 32
+        expected = (x * x + y * y) ** 0.5 - 0.92 * 0.28 * 8 * 32  # shapes.py: a circle fills 0.92 of its square
+        assert found[row, col, 0, down, across].item() == pytest.approx(expected, abs=0.2)
+    assert (found[:, :, 1] == FAR_PX).all()  # there are no letters
+
+
+def test_neighbouring_patches_agree_on_distances_at_their_border():
+    sign = Sign("OK", "white", "black", 0.23, 0.5, 0.3)
+    heart = Thing("heart", "red", "plain", "medium", 0.17, 0.5, 0.75)
+    found = distances(Scene("sign and thing", Background("plain", "blue", "blue"), (heart,), sign, "below"), 10, 8)
+    assert torch.equal(found[:, 1:, :, :, 0], found[:, :-1, :, :, -1])
+    assert torch.equal(found[1:, :, :, 0], found[:-1, :, :, -1])
+    things, letters = found.unbind(2)
+    assert things.min() < 0 and letters.min() < 0  # some points lie in the heart, on the board, in a letter's stroke
+    assert ((letters < 0) <= (things < 0)).all()  # letters stand on the board

@@ -34,7 +34,7 @@ from hidream_studio.bench.world.shapes import TABLE_REACH, TABLE_SIDE, shape_tab
 Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
-EDGE_PX = 4.0  # an edge fades over so many pixels
+EDGE_PX = 5.5  # an edge fades over so many pixels
 CHECKS = 8  # checks, and stripes, along the shorter side
 STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the share in the thing's own colour
 DOT_PITCH, DOT_RADIUS = 0.49, 0.14  # of a dotted thing, in radii: nine whole ones in a circle or a square
