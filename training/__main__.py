@@ -106,8 +106,10 @@ def _model(options, config, pool, device):  # type: ignore[no-untyped-def]
             raise SystemExit(f"{options.start} has another shape or vocabulary: {model.config}, not {config}")
         return model
     model = O1Transformer(config).to(device)
-    values, tables = pool.values[: 8 if options.tiny else 1024], Tables.on(device)
-    sample = torch.cat([render_patches(values, side, side, tables).flatten(0, 1) for side in (8, 16)])
+    tables, scenes = Tables.on(device), 4 if options.tiny else 256
+    # as many patches of small pictures as of large ones
+    parts = [(pool.values[: 4 * scenes], 8), (pool.values[:scenes], 16)]
+    sample = torch.cat([render_patches(values, side, side, tables).flatten(0, 1) for values, side in parts])
     start_weights(model, sample, options.seed)
     return model
 

@@ -347,7 +347,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=128, help="prompts a class at the main settings")
-    parser.add_argument("--settings", type=int, default=len(MAIN_SETTINGS), help="how many of the main settings")
+    parser.add_argument(
+        "--settings", type=int, default=len(MAIN_SETTINGS), help="how many of the main settings; 0: cleanness neither"
+    )
     parser.add_argument("--table", action="store_true", help="the whole degradation table too")
     parser.add_argument("--table-count", type=int, default=TABLE_COUNT, help="prompts a class in the table")
     parser.add_argument("--part", default="1/1", help="2/3: every third setting from the second on, to share the work")

@@ -10,21 +10,18 @@ from random import Random
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hidream_studio.model.transformer import O1Transformer
 from training.optim import Average, Optimizer
 from training.pool import ScenePool, SceneStream
+from training.probes import OUTLINE_WEIGHT, PLACE_WEIGHT, Probes, places
 from training.recipe import Recipe, draw_size, pictures
 from training.render import Tables, grid, outline_distances
 from training.team import Team
 from training.trainee import (
     GUIDED_WEIGHT,
-    OUTLINE_VALUES,
-    OUTLINE_WEIGHT,
     PAIRED_SHARE,
-    PLACE_VALUES,
-    PLACE_WEIGHT,
     Angles,
     Compiler,
     Dims,
@@ -32,7 +29,6 @@ from training.trainee import (
     eager,
     paired,
     parts,
-    places,
     predict,
 )
 from training.unmasked import attend_unmasked
@@ -75,12 +71,9 @@ class Trainer:
         self.run = parts(_compiler() if compiled else eager)
         self.tables = Tables.on(self.device)
         self.angles = Angles(model, pool.ids.shape[1] + 8)
-        hidden = model.config.hidden_size
-        self.probes = [nn.Linear(hidden, count, device=self.device) for count in (PLACE_VALUES, OUTLINE_VALUES)]
-        for parameter in self._probe_parameters():
-            nn.init.zeros_(parameter)
+        self.probes = Probes(model.config.hidden_size, self.device)
         self.places: dict[Size, Tensor] = {}
-        self.optimizer = _optimizer(model, self._probe_parameters())
+        self.optimizer = _optimizer(model, self.probes)
         self.average = Average(model.parameters())
         self.loss_sum = torch.zeros((), device=self.device)
         self.fine_share = torch.zeros((), device=self.device)
@@ -93,9 +86,6 @@ class Trainer:
         self._unconditional_length = torch.tensor(len(unconditional), device=self.device)
         self._replays: dict[object, Callable[[], None]] = {}
         self._memory: Any = None
-
-    def _probe_parameters(self) -> list[nn.Parameter]:
-        return [parameter for probe in self.probes for parameter in probe.parameters()]
 
     def micro_step(self, size: Size) -> None:
         """One forward and backward on fresh scenes of that size; gradients add up."""
@@ -148,9 +138,8 @@ class Trainer:
             predicted = predict(self.model, self.run, self.angles, ids, mask, noisy, t, rows, cols, draws, inner)
             if size not in self.places:
                 self.places[size] = places(rows, cols, self.device)
-            of_places, of_outlines = self.probes
-            placed = self.run.place_loss(of_places, inner[0], self.places[size])
-            outlined = self.run.outline_loss(of_outlines, inner[-1], distances, sigma.flatten())
+            placed = self.run.place_loss(self.probes.places, inner[0], self.places[size])
+            outlined = self.run.outline_loss(self.probes.outlines, inner[-1], distances, sigma.flatten())
         tiles = (rows, cols, 3, 32, 32)
         found = self.run.loss(predicted.view(scenes, draws, *tiles), clean.view(scenes, *tiles), sigma, self.fine_share)
         each = predicted.view(scenes, draws, rows * cols, -1)
@@ -239,11 +228,11 @@ class Trainer:
             self.average.update(self.recipe.average_keep**every)
 
 
-def _optimizer(model: O1Transformer, probes: list[nn.Parameter]) -> Optimizer:
+def _optimizer(model: O1Transformer, probes: Probes) -> Optimizer:
     c = model.config
     heads, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
     fused = {"attention.qkv": (heads, kv, kv), "gate_up": (c.mlp_size, c.mlp_size)}
-    matrices, slow, fast = [], [], list(probes)
+    matrices, slow, fast = [], [], list(probes.parameters())
     for name, parameter in model.named_parameters():
         if name.startswith("blocks.") and parameter.ndim == 2:
             layer = name.split(".", 2)[2].removesuffix(".weight")

@@ -25,7 +25,7 @@ class Recipe:
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
     slow_rate: float = 3e-4  # patch embedder, final layer, timestep embedder
-    fast_rate: float = 3e-3  # embeddings, norms, biases, the probe for places
+    fast_rate: float = 3e-3  # embeddings, norms, biases, the probes
     warm_up: float = 0.02  # shares of the time
     decay_from: float = 0.45
     fine_from: tuple[float, float] = (0.35, 0.6)  # the fine phase: where it begins, and from where it is in full
@@ -61,8 +61,8 @@ class Recipe:
     def fine_share(self, progress: float) -> float:
         """How far the fine phase is, 0 to 1: layout first, then clean edges.
 
-        In it plain error counts, levels move towards clean ones, half of them start from disturbed patches, and the
-        noisiest weigh less.
+        In it plain error counts, most levels move towards clean ones, half of them start from disturbed patches, and
+        the noisiest weigh less.
         """
         start, full = self.fine_from
         return min(max((progress - start) / (full - start), 0.0), 1.0)

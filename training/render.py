@@ -105,8 +105,8 @@ def outline_distances(
 ) -> Tensor:  # (B, N, 2, DISTANCE_POINTS**2), px, at most FAR_PX
     """How far a grid of points in each patch is from outlines: of things and boards, and of letters; negative within.
 
-    The points reach from border to border, so that neighbours share those between them. Outside of a thing's table
-    distances grow no further.
+    The points reach from border to border, so that neighbours share those between them. Near an outline a distance is
+    that to the nearest one; further away it is up to a fifth too long, since the way to a thing's table is added.
     """
     device, width, height = values.device, cols * PATCH, rows * PATCH
     inner = torch.linspace(0, PATCH, DISTANCE_POINTS, device=device)
@@ -124,7 +124,7 @@ def outline_distances(
     for index in range(scenes.MAX_THINGS):
         thing = v[scenes.BACKGROUND_VALUES + index * scenes.THING_VALUES :]
         at_x, at_y, px = _of_thing(thing, u, w, *sides)
-        distance = _from_outline(thing[0], at_x, at_y, tables.shapes) * px
+        distance = (_from_outline(thing[0], at_x, at_y, tables.shapes) + _outside(at_x, at_y)) * px
         nearest = torch.where(thing[0] >= 0, torch.minimum(nearest, distance), nearest)
     sign = v[scenes.BACKGROUND_VALUES + scenes.MAX_THINGS * scenes.THING_VALUES :]
     board, letters = _from_board_and_letters(sign, u, w, *sides, tables.glyphs)
@@ -184,6 +184,12 @@ def _from_outline(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:
     return _sample(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE)
 
 
+def _outside(x: Tensor, y: Tensor) -> Tensor:
+    """How far from a thing's table a point is, in radii; 0 within it."""
+    over_x, over_y = ((at.abs() - shapes.TABLE_REACH).clamp(min=0) for at in (x, y))
+    return torch.sqrt(over_x * over_x + over_y * over_y)
+
+
 def _sign(
     v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor, table: Tensor
 ) -> list[Tensor]:
@@ -195,7 +201,7 @@ def _sign(
 def _from_board_and_letters(
     v: tuple[Tensor, ...], u: Tensor, w: Tensor, width: Tensor, height: Tensor, short: Tensor, table: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Signed distances in px, negative within; of a sign that is not there, some."""
+    """Signed distances in px, negative within; a letter's in its own cell. Of a sign that is not there, some."""
     count, center_x, center_y, letter_height = v[:4]
     unit = letter_height / glyphs.LETTER_HEIGHT
     x, y = (u - center_x * width / short) / unit, (w - center_y * height / short) / unit
@@ -217,8 +223,10 @@ def _from_board_and_letters(
     column = (letter_x - which * glyphs.ADVANCE - glyphs.CELL_LEFT) * glyphs.SAMPLES
     row = (letter_y - glyphs.CELL_TOP) * glyphs.SAMPLES
     distance = _sample(table, column, row, start, glyphs.CELL_COLUMNS, glyphs.CELL_ROWS)
+    over_x, over_y = column - column.clamp(0, glyphs.CELL_COLUMNS - 1), row - row.clamp(0, glyphs.CELL_ROWS - 1)
+    letters = distance + torch.sqrt(over_x * over_x + over_y * over_y) / glyphs.SAMPLES
     px = unit * short
-    return board * px, distance * px
+    return board * px, letters * px
 
 
 def _sample(table: Tensor, column: Tensor, row: Tensor, start: Tensor, columns: int, rows: int) -> Tensor:

@@ -20,8 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hidream_studio.model.positions import rotary, step_positions, text_positions
 from hidream_studio.model.transformer import O1Transformer
+from training.probes import outline_loss, place_loss
 from training.recipe import NOISE_SCALE, OUTLINES_AFTER, PLACES_AFTER
-from training.render import DISTANCE_POINTS
 from training.unmasked import UnmaskedKeys, attend_unmasked
 
 SIGMA_FLOOR = 0.15  # below, the loss no longer grows
@@ -29,15 +29,9 @@ CLEAN_SIGMA = 0.32  # the nearly clean levels reach up to here
 PLAIN_SIGMA = 0.9  # from here down plain error counts more and more, in full from half of it
 GUIDED_SIGMA = 0.9  # the same for what guidance makes of both predictions
 CLEAN_WEIGHT, ROUGH_WEIGHT, SEAM_WEIGHT = 0.4, 0.3, 0.03  # a seam's pair of pixels counts as three inner ones
-PLACE_WEIGHT = 0.1
-PLACE_WAVES = (0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2, 3.0)  # radians a patch
-SIDE_WAVES = (1, 2, 4, 8)  # half periods over the picture's shorter side
-PLACE_VALUES = 4 * (len(PLACE_WAVES) + len(SIDE_WAVES))
-OUTLINE_WEIGHT = 0.2
-OUTLINE_VALUES = 2 * DISTANCE_POINTS**2
-OUTLINE_PX = 8.0  # of distances up to about this the differences count
 CLEAN_SHARES, UNIFORM_SHARE = (0.06, 0.20), 0.1  # of the noise levels; clean ones at first, and once layouts are learnt
-NOISIEST_SHARE = 0.08  # of the noise levels in the fine phase: layouts are decided there, and would be forgotten
+CLEAN_TOKENS = 256  # of a picture with so many that share is meant; smaller ones see more of them
+NOISIEST_SHARE = 0.08  # of the noise levels in the fine phase; layouts are decided there
 NOISIEST = (0.8, 3.6)  # logits above the usual centre
 FINE_SHIFT = 0.6  # by so much the other levels move towards clean ones in the fine phase, as logits
 LEVEL_SPREADS = (1.5, 1.1)  # standard deviation of the other levels, as logits; at first, and in the fine phase
@@ -250,9 +244,11 @@ def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -> Tensor:
     """Noise levels, (scenes, draws): mostly logistic-normal, later for larger pictures; some uniform, some clean.
 
-    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there. They grow with
-    `fine_share`, (), as plain error does, and the logistic-normal ones move towards them. Of these the draws of one
-    scene are spread over all levels (stratified), so that few scenes are seen at like levels alone.
+    The nearly clean ones are what a sampler's last steps see: flat colours and edges are decided there, in small
+    pictures more of what is seen. They grow with `fine_share`, (), as plain error does, and the logistic-normal ones
+    move towards them; so that layouts are not lost for that, some of the noisiest are then drawn for themselves. Of the
+    logistic-normal ones the draws of one scene are spread over all levels (stratified), so that few scenes are seen at
+    like levels alone.
     """
     device = fine_share.device
     chance, level = torch.rand(scenes, draws, device=device), torch.rand(scenes, draws, device=device)
@@ -262,7 +258,7 @@ def draw_sigma(scenes: int, draws: int, image_tokens: int, fine_share: Tensor) -
     deviation = LEVEL_SPREADS[0] + (LEVEL_SPREADS[1] - LEVEL_SPREADS[0]) * fine_share
     spread = torch.sigmoid(centre + deviation * torch.special.ndtri(rank.clamp(1e-5, 1 - 1e-5)))
     clean = 0.02 + (CLEAN_SIGMA - 0.02) * level
-    most = CLEAN_SHARES[1] * (256 / image_tokens) ** 0.25
+    most = CLEAN_SHARES[1] * (CLEAN_TOKENS / image_tokens) ** 0.25
     clean_share = CLEAN_SHARES[0] + (most - CLEAN_SHARES[0]) * fine_share
     noisiest = torch.sigmoid(usual + NOISIEST[0] + (NOISIEST[1] - NOISIEST[0]) * level)
     sigma = torch.where(chance < clean_share, clean, torch.where(chance < clean_share + UNIFORM_SHARE, level, spread))
@@ -323,50 +319,6 @@ def guided_loss(
 def ramp(sigma: Tensor, start: float) -> Tensor:
     """0 at noise levels from `start` up, 1 from half of it down."""
     return ((start - sigma) / (start / 2)).clamp(0, 1)
-
-
-def places(rows: int, cols: int, device: torch.device) -> Tensor:  # (N, PLACE_VALUES) in [-1, 1]
-    """Where each patch is, from the picture's middle, as sines and cosines, finer ones than rotary angles have."""
-    down, across = torch.meshgrid(
-        torch.arange(rows, device=device) + 0.5 - rows / 2,
-        torch.arange(cols, device=device) + 0.5 - cols / 2,
-        indexing="ij",
-    )
-    waves = [*PLACE_WAVES, *(count * math.pi / min(rows, cols) for count in SIDE_WAVES)]
-    angles = torch.stack([wave * along.flatten() for wave in waves for along in (down, across)], dim=-1)
-    return torch.cat((angles.sin(), angles.cos()), dim=-1)
-
-
-def place_loss(
-    probe: torch.nn.Linear,  # hidden to PLACE_VALUES; of training alone
-    inner: Tensor,  # (B, N, hidden)
-    where: Tensor,  # (N, PLACE_VALUES), of `places`
-) -> Tensor:
-    """How badly the first blocks tell where a patch is; squared error.
-
-    Rotary angles turn by less than a radian from patch to patch, so that what differs between neighbours, as outlines
-    do, is learnt late (spectral bias; cf. Tancik et al. 2020, Fourier features). Asked for it directly, the first
-    blocks learn it sooner (cf. Yu et al. 2024, REPA, for asking inner layers for something).
-    """
-    found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device)))
-    return (found.float() - where).square().mean()
-
-
-def outline_loss(
-    probe: torch.nn.Linear,  # hidden to OUTLINE_VALUES; of training alone
-    inner: Tensor,  # (B, N, hidden)
-    distances: Tensor,  # (B, N, OUTLINE_VALUES) px
-    sigma: Tensor,  # (B,)
-) -> Tensor:
-    """How badly middle blocks tell where outlines are, which no single pixel says; plain error.
-
-    Distances are bent so that a pixel counts near an outline and little far from it. The noisiest levels, where much of
-    the error is chance, count less.
-    """
-    found = probe(F.rms_norm(inner.float(), inner.shape[-1:]).to(_working(inner.device))).float()
-    wanted = distances / (OUTLINE_PX + distances.abs())
-    error = (found - wanted).abs().mean(dim=(1, 2))
-    return (error * (1 - 0.7 * sigma)).mean()
 
 
 def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ def test_steps_change_every_weight_and_are_counted(trainer: Trainer):
     assert all(0 < one.loss < 100 for one in told)
     after = trainer.model.parameters()
     assert not any(torch.equal(old, new) for old, new in zip(before, after, strict=True))
-    assert all(probe.weight.any() for probe in trainer.probes), "places and outlines are asked for"
+    assert all(parameter.any() for parameter in trainer.probes.parameters()), "places and outlines are asked for"
 
 
 def test_training_ends_when_its_time_is_over(trainer: Trainer):

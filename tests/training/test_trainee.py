@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training.recipe import OUTLINES_AFTER, SIZES, TINY
+from training.recipe import TINY
 from training.trainee import (
     CLEAN_SIGMA,
     DISTURBED_TINT,
-    OUTLINE_VALUES,
-    PLACE_VALUES,
     Angles,
     add_noise,
     disturbed,
@@ -20,11 +18,8 @@ from training.trainee import (
     guided_loss,
     loss,
     noisy,
-    outline_loss,
     paired,
     parts,
-    place_loss,
-    places,
     predict,
     principal_components,
     start_weights,
@@ -108,20 +103,23 @@ def test_a_seam_costs_more_than_the_same_error_inside_a_patch():
 
 def test_ringing_costs_more_than_a_flat_error_as_large():
     clean, sigma = torch.zeros(1, 2, 2, 3, 32, 32), torch.tensor([[0.05]])
-    flat, ringing = torch.full((1, 1, 2, 2, 3, 32, 32), 0.02), torch.full((1, 1, 2, 2, 3, 32, 32), 0.02)
-    ringing[..., 1::2] *= -1
-    assert loss(ringing, clean, sigma, ALL) > 1.5 * loss(flat, clean, sigma, ALL)
+    flat = torch.full((1, 1, 2, 2, 3, 32, 32), 0.02)
+    for axis in (-1, -2):  # not at the borders of patches, which count for themselves
+        ringing = flat.clone()
+        ringing.transpose(axis, -1)[..., 1:31:2] *= -1
+        assert loss(ringing, clean, sigma, ALL) > 1.5 * loss(flat, clean, sigma, ALL)
 
 
-def test_layouts_are_not_forgotten_once_plain_error_counts():
-    for tokens in (64, 256):
-        late = draw_sigma(4000, 4, tokens, ALL)
-        assert (late > 0.9).float().mean() > 0.09
+@pytest.mark.parametrize(("tokens", "share"), [(64, 0.06), (256, 0.13)])
+def test_layouts_are_seen_to_the_end(tokens: int, share: float):
+    torch.manual_seed(0)
+    assert (draw_sigma(20_000, 4, tokens, ALL) > 0.9).float().mean() > share
 
 
 def test_small_pictures_see_nearly_clean_levels_more_often():
-    small, large = ((draw_sigma(4000, 4, tokens, ALL) < 0.1).float().mean() for tokens in (64, 256))
-    assert small > 1.1 * large
+    torch.manual_seed(0)
+    small, large = ((draw_sigma(20_000, 4, tokens, ALL) < 0.1).float().mean() for tokens in (64, 256))
+    assert small > 1.25 * large
 
 
 def test_the_noisiest_levels_weigh_less_once_layouts_are_learnt():
@@ -182,48 +180,6 @@ def test_principal_components_of_few_and_of_many_patches(count):
 def test_pairs_are_seen_alike():
     every = torch.arange(5.0)[:, None].expand(5, 3)
     assert paired(every, 2)[:, 0].tolist() == [0, 1, 2, 0, 1]
-
-
-def test_every_patch_of_every_size_has_a_place_of_its_own():
-    for cols, rows in SIZES:
-        where = places(rows, cols, torch.device("cpu"))
-        assert where.shape == (rows * cols, PLACE_VALUES) and where.abs().max() <= 1
-        apart = torch.cdist(where, where) + 9 * torch.eye(rows * cols)
-        assert apart.min() > 0.5
-
-
-def test_places_teach_the_first_blocks_alone():
-    model, run = tiny_model(layers=3), parts(eager)
-    probe = torch.nn.Linear(model.config.hidden_size, PLACE_VALUES)
-    ids, mask = torch.randint(5, 90, (1, 6)), torch.ones(1, 6, dtype=torch.bool)
-    inner: list[torch.Tensor] = []
-    predict(model, run, Angles(model, 16), ids, mask, torch.randn(1, 12, 3072), torch.rand(1), 4, 3, inner=inner)
-    place_loss(probe, inner[0], places(4, 3, model.device)).backward()
-    moved = [any(p.grad is not None and p.grad.abs().max() > 0 for p in block.parameters()) for block in model.blocks]
-    assert moved == [True, True, False]
-
-
-def test_outlines_teach_all_blocks_but_the_last_ones():
-    model, run = tiny_model(layers=OUTLINES_AFTER + 1), parts(eager)
-    probe = torch.nn.Linear(model.config.hidden_size, OUTLINE_VALUES)
-    ids, mask = torch.randint(5, 90, (1, 6)), torch.ones(1, 6, dtype=torch.bool)
-    inner: list[torch.Tensor] = []
-    predict(model, run, Angles(model, 16), ids, mask, torch.randn(1, 12, 3072), torch.rand(1), 4, 3, inner=inner)
-    outline_loss(probe, inner[-1], torch.randn(1, 12, OUTLINE_VALUES), torch.rand(1)).backward()
-    moved = [any(p.grad is not None and p.grad.abs().max() > 0 for p in block.parameters()) for block in model.blocks]
-    assert moved == [True] * OUTLINES_AFTER + [False]
-
-
-def test_a_pixel_counts_near_an_outline_and_little_far_from_it():
-    probe = torch.nn.Linear(8, OUTLINE_VALUES)
-    torch.nn.init.zeros_(probe.weight)
-    torch.nn.init.zeros_(probe.bias)
-    inner = torch.randn(1, 4, 8)
-    near, nearer, far, farther = (
-        outline_loss(probe, inner, torch.full((1, 4, OUTLINE_VALUES), px), torch.zeros(1))
-        for px in (1.0, 0.0, 50.0, 49.0)
-    )
-    assert near - nearer > 20 * (far - farther) > 0
 
 
 def test_fresh_weights_already_rebuild_what_is_nearly_clean():
