@@ -95,6 +95,7 @@ def show(camera: Camera) -> None:
     camera.take("drafting")
     all_finished(page)
     page.locator(".cell").nth(2).click()
+    page.get_by_label("How to finish").select_option("keep-composition")
     page.locator(".finish-buttons button").last.click()
     page.wait_for_selector(".cell-versions")
     all_finished(page)
