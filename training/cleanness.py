@@ -37,7 +37,7 @@ SMALL_THINGS = tuple(
 )  # fmt: skip
 DIRECTIONS = 720
 PATCH = 32
-HALO_PX = (6, 40)  # so far around a thing a halo is looked for; its edge is soft over 5.5
+HALO_PX = (6, 40)  # so far around a thing a halo is looked for; its own edge ends before (render.EDGE_PX)
 HALO_LEVELS = 8  # of 255, in any channel: an eye sees that
 THING_LEVELS = 40  # in some channel two colours that may stand on one another differ by more (palette.MIN_CONTRAST)
 

@@ -308,11 +308,8 @@ def main(arguments: list[str] | None = None) -> int:
             outlines(sampler, recipe, options.out)
             say("contact sheet drawn")
         deadline = begin + options.seconds
-        rows = (
-            [clean_row(sampler, setting) for setting in CLEAN_SETTINGS]
-            if options.settings and options.part.startswith("1/")
-            else []
-        )
+        first = options.settings > 0 and options.part.startswith("1/")  # the part that measures cleanness, too
+        rows = [clean_row(sampler, setting) for setting in CLEAN_SETTINGS] if first else []
         for row in rows:
             say(json.dumps(row))
         _save(options.out / "adherence.json", rows, device)

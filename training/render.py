@@ -124,7 +124,7 @@ def outline_distances(
     for index in range(scenes.MAX_THINGS):
         thing = v[scenes.BACKGROUND_VALUES + index * scenes.THING_VALUES :]
         at_x, at_y, px = _of_thing(thing, u, w, *sides)
-        distance = (_from_outline(thing[0], at_x, at_y, tables.shapes) + _outside(at_x, at_y)) * px
+        distance = _from_outline(thing[0], at_x, at_y, tables.shapes) * px
         nearest = torch.where(thing[0] >= 0, torch.minimum(nearest, distance), nearest)
     sign = v[scenes.BACKGROUND_VALUES + scenes.MAX_THINGS * scenes.THING_VALUES :]
     board, letters = _from_board_and_letters(sign, u, w, *sides, tables.glyphs)
@@ -181,13 +181,7 @@ def _from_outline(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:
     scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
     column, row = (x + shapes.TABLE_REACH) * scale, (y + shapes.TABLE_REACH) * scale
     start = shape.clamp(min=0).int() * (shapes.TABLE_SIDE * shapes.TABLE_SIDE)
-    return _sample(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE)
-
-
-def _outside(x: Tensor, y: Tensor) -> Tensor:
-    """How far from a thing's table a point is, in radii; 0 within it."""
-    over_x, over_y = ((at.abs() - shapes.TABLE_REACH).clamp(min=0) for at in (x, y))
-    return torch.sqrt(over_x * over_x + over_y * over_y)
+    return _distance(table, column, row, start, shapes.TABLE_SIDE, shapes.TABLE_SIDE, scale)
 
 
 def _sign(
@@ -222,19 +216,23 @@ def _from_board_and_letters(
     start = character.int() * (glyphs.CELL_ROWS * glyphs.CELL_COLUMNS)
     column = (letter_x - which * glyphs.ADVANCE - glyphs.CELL_LEFT) * glyphs.SAMPLES
     row = (letter_y - glyphs.CELL_TOP) * glyphs.SAMPLES
-    distance = _sample(table, column, row, start, glyphs.CELL_COLUMNS, glyphs.CELL_ROWS)
-    over_x, over_y = column - column.clamp(0, glyphs.CELL_COLUMNS - 1), row - row.clamp(0, glyphs.CELL_ROWS - 1)
-    letters = distance + torch.sqrt(over_x * over_x + over_y * over_y) / glyphs.SAMPLES
+    letters = _distance(table, column, row, start, glyphs.CELL_COLUMNS, glyphs.CELL_ROWS, glyphs.SAMPLES)
     px = unit * short
     return board * px, letters * px
 
 
-def _sample(table: Tensor, column: Tensor, row: Tensor, start: Tensor, columns: int, rows: int) -> Tensor:
-    """The flat table at fractional columns and rows, bilinear, clamped at its border; `start` chooses the part."""
+def _distance(
+    table: Tensor, column: Tensor, row: Tensor, start: Tensor, columns: int, rows: int, samples: float
+) -> Tensor:
+    """The flat table of signed distances at fractional columns and rows, bilinear; `start` chooses the part.
+
+    Beyond a part's border the way to it is added; so many `samples` are one unit of distance.
+    """
+    over_x, over_y = column - column.clamp(0, columns - 1), row - row.clamp(0, rows - 1)
     column, row = column.clamp(0, columns - 1.001), row.clamp(0, rows - 1.001)
     left, top = column.int(), row.int()
     u, v = column - left, row - top
     at = start + top * columns + left
     upper = table[at] * (1 - u) + table[at + 1] * u
     lower = table[at + columns] * (1 - u) + table[at + columns + 1] * u
-    return upper * (1 - v) + lower * v
+    return upper * (1 - v) + lower * v + torch.sqrt(over_x * over_x + over_y * over_y) / samples

@@ -152,8 +152,7 @@ def predict(
     rows: int,
     cols: int,
     draws: int = 1,
-    inner: list[Tensor]
-    | None = None,  # gets patches after PLACES_AFTER and OUTLINES_AFTER blocks, (S * draws, N, hidden)
+    inner: list[Tensor] | None = None,  # gets (S * draws, N, hidden) after PLACES_AFTER, OUTLINES_AFTER
 ) -> Tensor:  # (S * draws, N, 3072)
     """The clean patches, as `model` sees them."""
     text = run.embed(model, ids)

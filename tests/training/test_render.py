@@ -61,8 +61,7 @@ def test_neighbouring_patches_agree_on_distances_at_their_border():
     assert torch.equal(found[:, 1:, :, :, 0], found[:, :-1, :, :, -1])
     assert torch.equal(found[1:, :, :, 0], found[:-1, :, :, -1])
     things, letters = found.unbind(2)
-    assert (
-        things[:4].min() < 0 and things[4:].min() < 0 and letters.min() < 0
-    )  # on the board, in the heart, in a stroke
+    on_board, in_heart, in_stroke = things[:4].min() < 0, things[4:].min() < 0, letters.min() < 0
+    assert on_board and in_heart and in_stroke
     assert ((letters < 0) <= (things < 0)).all()  # letters stand on the board
     assert letters[6:].min() > 32  # and are not near the heart
