@@ -27,6 +27,7 @@ from hidream_studio.job.profiles import RecipeDefaults, read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 from training.cleanness import PROMPTS as CIRCLES
 from training.cleanness import SMALL_THINGS, cleanness, halo
+from training.likeness import GROUPS, off, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -216,7 +217,23 @@ def clean_row(sampler: Sampler, setting: Setting) -> dict[str, Any]:
     if halos:
         means["halo"] = round(float(np.mean(halos)), 5)
     counts = {"circles": len(found), "small_things": len(halos)}
-    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), **counts, **means}
+    like = like_told(sampler, setting)
+    return {"plan": "clean", "dtype": sampler.dtype, **asdict(setting), **counts, **means, "off": like}
+
+
+def like_told(sampler: Sampler, setting: Setting) -> dict[str, float | int | None]:
+    """Mean share of the pixels that are off the true picture, by group of scenes of which all is told.
+
+    "elsewhere" counts those that show something else, which the means leave out.
+    """
+    scenes = told()
+    pictures = sampler.draw([prompt for _, prompt, _ in scenes], setting.side, setting.side, setting, 5).cpu().numpy()
+    shares = [off(picture, scene) for picture, (_, _, scene) in zip(pictures, scenes, strict=True)]
+    means: dict[str, float | int | None] = {}
+    for group in GROUPS:
+        there = [share for share, (of, _, _) in zip(shares, scenes, strict=True) if of == group and share is not None]
+        means[group] = round(float(np.mean(there)), 5) if there else None
+    return {**means, "elsewhere": sum(share is None for share in shares)}
 
 
 def table_settings() -> list[Setting]:

@@ -57,7 +57,7 @@ def coverages(
     """
     width, height, short = size.unbind()
     v = values[:, :, None, None].unbind(1)  # each (B, 1, 1)
-    layers = [_background(v, x, y, height, short)]
+    layers = [_background(v, x, y, width, height, short)]
     u, w = x / short, y / short
     for index in range(scenes.MAX_THINGS):
         layers += _thing(
@@ -144,13 +144,19 @@ def _waves(position: Tensor, period: float, share: float, px: Tensor) -> Tensor:
     return _coverage((nearest - share * period / 2) * px)
 
 
-def _background(v: tuple[Tensor, ...], x: Tensor, y: Tensor, height: Tensor, short: Tensor) -> Tensor:
-    pattern, px = v[0], short / render.CHECKS
-    across, down = (_waves(at / px - 0.5, 2.0, 0.5, px) for at in (x, y))
+def _background(v: tuple[Tensor, ...], x: Tensor, y: Tensor, width: Tensor, height: Tensor, short: Tensor) -> Tensor:
+    pattern = v[0]
+    across, down = _checks(x, width, short), _checks(y, height, short)
     checks = across + down - 2 * across * down
-    stripes = _waves(y / px - 1.5, 2.0, 0.5, px)
-    patterned = torch.where(pattern == 1, y / height, torch.where(pattern == 2, checks, stripes))
+    patterned = torch.where(pattern == 1, y / height, torch.where(pattern == 2, checks, down))
     return torch.where(pattern == 0, torch.zeros_like(patterned), patterned).half()
+
+
+def _checks(position: Tensor, side: Tensor, short: Tensor) -> Tensor:
+    px = short / render.CHECKS
+    half = side / 2 / px
+    middle = torch.where((half - torch.floor(half + 0.5)).abs() < 0.25, 0.0, 0.5)
+    return _waves(position / px - half - middle, 2.0, 0.5, px)
 
 
 def _thing(

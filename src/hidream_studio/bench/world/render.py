@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 5.5  # an edge fades over so many pixels
-CHECKS = 8  # checks, and stripes, along the shorter side
+CHECKS = 8  # checks, and stripes, that the shorter side is long
 STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the share in the thing's own colour
 DOT_PITCH, DOT_RADIUS = 0.49, 0.14  # of a dotted thing, in radii: nine whole ones in a circle or a square
 TEXTURE_RIM = 0.09  # in radii: so far from its outline a striped or dotted thing is all in its own colour
@@ -90,7 +90,7 @@ def render_values(values: Floats, width: int, height: int) -> Floats:  # (height
     short = min(width, height)
     columns, rows = (np.arange(side, dtype=np.float32) + np.float32(0.5) for side in (width, height))
     column, row = np.meshgrid(columns, rows)
-    pixels = _background(values, column, row, short, height)
+    pixels = _background(values, column, row, width, height)
     for index in range(MAX_THINGS):
         thing = values[BACKGROUND_VALUES + index * THING_VALUES :][:THING_VALUES]
         if thing[0] >= 0:
@@ -113,18 +113,26 @@ def _waves(position: AnyFloats, period: float, share: float, px: float) -> Float
     return coverage((nearest - share * period / 2) * px)
 
 
-def _background(values: Floats, column: Floats, row: Floats, short: int, height: int) -> Floats:
+def _background(values: Floats, column: Floats, row: Floats, width: int, height: int) -> Floats:
     first, second = values[1:4], values[4:7]
     flat = np.broadcast_to(first, (*row.shape, 3)).astype(np.float32)
     match int(values[0]):
         case 1:
             return _mix(flat, second, row / height)
         case 2:
-            across, down = (_waves(at / short * CHECKS - 0.5, 2.0, 0.5, short / CHECKS) for at in (column, row))
+            across, down = _checks(column, width, min(width, height)), _checks(row, height, min(width, height))
             return _mix(flat, second, across + down - 2 * across * down)
         case 3:
-            return _mix(flat, second, _waves(row / short * CHECKS - 1.5, 2.0, 0.5, short / CHECKS))
+            return _mix(flat, second, _checks(row, height, min(width, height)))
     return flat
+
+
+def _checks(position: Floats, side: int, short: int) -> Floats:
+    """Every second check along a side, out of its middle; none ends within a quarter of one from the picture's edge."""
+    px = short / CHECKS
+    half = side / 2 / px
+    middle = 0.0 if abs(half - np.floor(half + 0.5)) < 0.25 else 0.5  # a check's own middle, or its end
+    return _waves(position / px - half - middle, 2.0, 0.5, px)
 
 
 def _draw_thing(pixels: Floats, thing: Floats, x: Floats, y: Floats, width: int, height: int) -> Floats:

@@ -2,7 +2,8 @@
 
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
-pictures to decide between.
+pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing looks
+the same, patch by patch, wherever it stands.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hidream_studio.bench.world.glyphs import CHARACTERS, LETTER_HEIGHT, text_width
+from hidream_studio.bench.world.glyphs import ADVANCE, CHARACTERS, LETTER_HEIGHT, text_width
 from hidream_studio.bench.world.palette import COLOR_NAMES, CONTRASTS, MIN_CONTRAST, PALETTE, PALETTE_NAMES, ink_for
 from hidream_studio.bench.world.shapes import SHAPES
 
@@ -28,29 +29,29 @@ PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "checkerboard", "stripes")
 KIND_WEIGHTS: dict[Kind, float] = {"one": 0.30, "two": 0.22, "three": 0.18, "sign": 0.14, "sign and thing": 0.16}
 
 PLACES: dict[str, tuple[float, float]] = {
-    "center": (0.5, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.78), "left": (0.22, 0.5), "right": (0.78, 0.5),
-    "top left": (0.21, 0.21), "top right": (0.79, 0.21), "bottom left": (0.21, 0.79), "bottom right": (0.79, 0.79),
+    "center": (0.5, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75), "left": (0.25, 0.5), "right": (0.75, 0.5),
+    "top left": (0.25, 0.25), "top right": (0.75, 0.25), "bottom left": (0.25, 0.75), "bottom right": (0.75, 0.75),
 }  # fmt: skip
 RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.28}
-GRID = tuple(step / 8 for step in range(1, 8))  # where a lone thing or sign stands that is at no named place
-PAIR_ENDS = (0.27, 0.73)  # of two things, along their relation
+LARGEST_ASIDE = 0.22  # a large thing that has less room: at a side, or one of two
+LARGEST_OF_THREE = 0.14  # also beside a sign
+PAIR_ENDS = (0.25, 0.75)  # of two things, along their relation
+ROW = (3 / 16, 0.5, 13 / 16)  # of three
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
 NARROW = ("ring", "cross", "moon", "star")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
 )  # fmt: skip
-EDGE = 0.03  # what stays free between a thing and the picture's edge
-
 WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW", "SALE", "TEA", "BUS", "WC", "EXIT",
          "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
 LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
 LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
-# letter heights by the number of characters, one to four: alone, above or below a thing, beside one
-SIGN_HEIGHTS: dict[str, tuple[float, float, float, float]] = {
-    "alone": (0.34, 0.29, 0.24, 0.185),
-    "stacked": (0.25, 0.23, 0.20, 0.165),
-    "beside": (0.23, 0.21, 0.18, 0.145),
+# from one letter to the next, by the number of characters, one to four: alone, above or below a thing, beside one
+SIGN_ADVANCES: dict[str, tuple[float, float, float, float]] = {
+    "alone": (4 / 16, 4 / 16, 3 / 16, 2.5 / 16),
+    "stacked": (3 / 16, 3 / 16, 3 / 16, 2.5 / 16),
+    "beside": (3 / 16, 3 / 16, 2.5 / 16, 2 / 16),
 }
 BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 2.0, 1.8, 1.3  # in the letters' grid units
 
@@ -161,7 +162,7 @@ def _thing(
     place: str | None = None, avoid: tuple[Thing, ...] = (),
 ) -> Thing:  # fmt: skip
     radius = min(RADII[size], largest)
-    x, y = (min(max(value, radius + EDGE), 1 - radius - EDGE) for value in where)
+    x, y = where
     shape = random.choice(SHAPES)
     color = _thing_color(random, background, avoid=tuple(thing.color for thing in avoid))
     return Thing(shape, color, _texture(random, shape, radius), size, radius, x, y, place)
@@ -175,10 +176,8 @@ def _texture(random: Random, shape: str, radius: float) -> Texture:
 
 def _lone_thing(random: Random, background: Background) -> Thing:
     size: Size = random.choices(("small", "medium", "large"), (0.3, 0.3, 0.4))[0]
-    if random.random() < 0.1:
-        return _thing(random, background, size, (random.choice(GRID), random.choice(GRID)))
-    place = "center" if random.random() < 0.5 else random.choice(tuple(PLACES))
-    largest = RADII["large"] if place == "center" else 0.26
+    place = "center" if random.random() < 0.45 else random.choice(tuple(PLACES))
+    largest = RADII["large"] if place == "center" else LARGEST_ASIDE
     return _thing(random, background, size, PLACES[place], largest=largest, place=place)
 
 
@@ -194,14 +193,14 @@ def _pair(random: Random, background: Background) -> tuple[tuple[Thing, ...], st
     sizes = random.choice(PAIR_SIZES)
     ends = PAIR_ENDS if relation in ("left of", "above") else PAIR_ENDS[::-1]
     first_at, second_at = ((at, 0.5) if relation in ("left of", "right of") else (0.5, at) for at in ends)
-    one = _thing(random, background, sizes[0], first_at, largest=0.225)
-    two = _thing(random, background, sizes[1], second_at, largest=0.225, avoid=(one,))
+    one = _thing(random, background, sizes[0], first_at, largest=LARGEST_ASIDE)
+    two = _thing(random, background, sizes[1], second_at, largest=LARGEST_ASIDE, avoid=(one,))
     return (one, two), relation
 
 
 def _far(first: str, second: str) -> bool:
     (ax, ay), (bx, by) = PLACES[first], PLACES[second]
-    return abs(ax - bx) + abs(ay - by) > 0.5
+    return max(abs(ax - bx), abs(ay - by)) >= 0.5
 
 
 def _small_or_medium(random: Random) -> Size:
@@ -215,11 +214,11 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
         spots = [PLACES[name] for name in names]
     else:
         names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
-        spots = [(at, 0.5) if layout == "row" else (0.5, at) for at in (0.2, 0.5, 0.8)]
+        spots = [(at, 0.5) if layout == "row" else (0.5, at) for at in ROW]
     things: tuple[Thing, ...] = ()
     for name, spot in zip(names, spots, strict=True):
         size = _small_or_medium(random)
-        thing = _thing(random, background, size, spot, largest=0.14, place=name, avoid=things)
+        thing = _thing(random, background, size, spot, largest=LARGEST_OF_THREE, place=name, avoid=things)
         things = (*things, thing)
     return things, layout
 
@@ -247,7 +246,7 @@ def _sign(random: Random, background: Background, fit: str, *, avoid: str | None
         ink = random.choice(
             [name for name in COLOR_NAMES if name in CONTRASTS[board] and _legible(name, board)] or [ink]
         )
-    return Sign(text, board, ink, SIGN_HEIGHTS[fit][len(text) - 1], 0.5, 0.5)
+    return Sign(text, board, ink, SIGN_ADVANCES[fit][len(text) - 1] * LETTER_HEIGHT / ADVANCE, 0.5, 0.5)
 
 
 def _legible(ink: str, board: str) -> bool:
@@ -257,16 +256,8 @@ def _legible(ink: str, board: str) -> bool:
 
 def _lone_sign(random: Random, background: Background) -> Sign:
     sign = _sign(random, background, "alone")
-    kind = random.random()
-    if kind < 0.65:
-        return replace(sign, place="center")
-    half_w, half_h = sign.width / 2 + EDGE, sign.height / 2 + EDGE
-    if kind < 0.9:
-        place = random.choice(("top", "bottom"))
-        y = max(0.25, half_h) if place == "top" else min(0.75, 1 - half_h)
-        return replace(sign, place=place, x=0.5, y=y)
-    x, y = (min(max(random.choice(GRID), half), 1 - half) for half in (half_w, half_h))
-    return replace(sign, x=x, y=y)
+    place = random.choices(("center", "top", "bottom"), (0.7, 0.15, 0.15))[0]
+    return replace(sign, place=place, x=0.5, y=PLACES[place][1])
 
 
 def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign, str]:
@@ -274,12 +265,12 @@ def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign
     relation = random.choices(("above", "below", "left of", "right of"), (0.34, 0.26, 0.2, 0.2))[0]
     size = _small_or_medium(random)
     if relation in ("above", "below"):
-        thing_y, sign_y = (0.26, 0.69) if relation == "above" else (0.76, 0.31)
+        thing_y, sign_y = (0.25, 0.75) if relation == "above" else (0.75, 0.25)
         thing = _thing(random, background, size, (0.5, thing_y))
         sign = _sign(random, background, "stacked", avoid=thing.color)
         return thing, replace(sign, y=sign_y), relation
-    thing_x, sign_x = (0.19, 0.67) if relation == "left of" else (0.81, 0.33)
-    thing = _thing(random, background, size, (thing_x, 0.5), largest=0.15)
+    thing_x, sign_x = (3 / 16, 11 / 16) if relation == "left of" else (13 / 16, 5 / 16)
+    thing = _thing(random, background, size, (thing_x, 0.5), largest=LARGEST_OF_THREE)
     sign = _sign(random, background, "beside", avoid=thing.color)
     return thing, replace(sign, x=sign_x, y=thing.y), relation
 
