@@ -101,7 +101,7 @@ def test_textures_are_told_apart(shape, drawn):
 
 @pytest.mark.parametrize("texture", ["striped", "dotted"])
 def test_a_smeared_texture_is_none(texture: Texture):
-    thing = replace(STAR, shape="circle", radius=0.25, texture=texture, size="large")
+    thing = replace(STAR, color="black", shape="circle", radius=0.25, texture=texture, size="large")
     picture = render(alone(thing), 256, 256)
     view = look(picture)
     fit = find(view, thing.color, textured=True)[0][0]

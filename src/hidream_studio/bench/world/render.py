@@ -36,9 +36,9 @@ AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 5.5  # an edge fades over so many pixels
 CHECKS = 8  # checks, and stripes, that the shorter side is long
-STRIPE_PERIOD, STRIPE_SHARE = 0.46, 0.5  # of a striped thing, in radii; the share in the thing's own colour
-DOT_PITCH, DOT_RADIUS = 0.49, 0.14  # of a dotted thing, in radii: nine whole ones in a circle or a square
-TEXTURE_RIM = 0.09  # in radii: so far from its outline a striped or dotted thing is all in its own colour
+STRIPE_PERIOD, STRIPE_SHARE = 0.42, 0.5  # of a striped thing, in radii; the share in the thing's own colour
+DOT_PITCH, DOT_RADIUS = 0.48, 0.135  # of a dotted thing, in radii: nine whole ones in a circle or a square
+TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped or dotted thing is all in its own colour
 
 
 def coverage(distance_px: AnyFloats) -> Floats:

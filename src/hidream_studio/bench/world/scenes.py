@@ -3,7 +3,7 @@
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing looks
-the same, patch by patch, wherever it stands.
+the same, patch by patch, wherever it stands. Sizes are such that no outline runs along the border of patches there.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75), "left": (0.25, 0.5), "right": (0.75, 0.5),
     "top left": (0.25, 0.25), "top right": (0.75, 0.25), "bottom left": (0.25, 0.75), "bottom right": (0.75, 0.75),
 }  # fmt: skip
-RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.28}
+RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.3}
 LARGEST_ASIDE = 0.22  # a large thing that has less room: at a side, or one of two
-LARGEST_OF_THREE = 0.14  # also beside a sign
+LARGEST_OF_THREE = 0.155  # also beside a sign
 PAIR_ENDS = (0.25, 0.75)  # of two things, along their relation
-ROW = (3 / 16, 0.5, 13 / 16)  # of three
-MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than nine pixels in the smallest pictures
-NARROW = ("ring", "cross", "moon", "star")  # shapes with no room for stripes and dots
+ROW = (3 / 16, 0.5, 13 / 16)  # of three, along either side
+MIN_TEXTURED_RADIUS = 0.16  # below, stripes would be thinner than nine pixels in the smallest pictures
+NARROW = ("ring", "cross", "moon", "star", "diamond")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
@@ -53,7 +53,7 @@ SIGN_ADVANCES: dict[str, tuple[float, float, float, float]] = {
     "stacked": (3 / 16, 3 / 16, 3 / 16, 2.5 / 16),
     "beside": (3 / 16, 3 / 16, 2.5 / 16, 2 / 16),
 }
-BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 2.0, 1.8, 1.3  # in the letters' grid units
+BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 1.75, 1.8, 1.3  # in the letters' grid units
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,9 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
     layout = random.choices(("row", "column", "places"), (0.4, 0.3, 0.3))[0]
     if layout == "places":
         names = random.sample(("top left", "top right", "bottom left", "bottom right", "center"), 3)
-        spots = [PLACES[name] for name in names]
+        low, middle, high = ROW
+        corners = {"top left": (low, low), "top right": (high, low), "bottom left": (low, high), "bottom right": (high, high)}
+        spots = [corners.get(name, (middle, middle)) for name in names]
     else:
         names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
         spots = [(at, 0.5) if layout == "row" else (0.5, at) for at in ROW]

@@ -58,7 +58,7 @@ def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
         case "circle":
             found = radius - 0.92
         case "square":
-            found = polygon_distance(x, y, [(-0.82, -0.82), (0.82, -0.82), (0.82, 0.82), (-0.82, 0.82)])
+            found = polygon_distance(x, y, [(-0.78, -0.78), (0.78, -0.78), (0.78, 0.78), (-0.78, 0.78)])
         case "triangle":
             found = polygon_distance(x, y, [(0, -0.92), (1.0, 0.8), (-1.0, 0.8)])
         case "star":
@@ -68,7 +68,7 @@ def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
         case "heart":
             found = polygon_distance(x, y, _heart())
         case "cross":
-            a, b = 0.3, 0.92
+            a, b = 0.33, 0.92
             found = polygon_distance(
                 x, y, [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a),
                        (-a, -a)])  # fmt: skip
