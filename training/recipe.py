@@ -16,15 +16,15 @@ PICTURES_STEP = 8  # a batch is a multiple of this many pictures
 
 @dataclass(frozen=True)
 class Recipe:
-    hidden_size: int = 512
+    hidden_size: int = 576
     layers: int = 9
     heads: int = 8
-    mlp_size: int = 640
+    mlp_size: int = 512
     rope_theta: float = 200.0  # upstream's 5e6 leaves three or four waves that tell 24 patches apart
     micro_tokens: int = 32_768  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
-    slow_rate: float = 3e-4  # patch embedder, final layer, timestep embedder
+    slow_rate: float = 1e-3  # patch embedder, final layer, timestep embedder
     fast_rate: float = 3e-3  # embeddings, norms, biases, the probes
     warm_up: float = 0.02  # shares of the time
     decay_from: float = 0.45
