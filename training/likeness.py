@@ -1,15 +1,15 @@
 """How close pictures come to the one that a prompt leaves open: scenes of which everything is told. Knows no model.
 
 Places and sizes come from short lists, so that a prompt can say all of a scene. What is off then is not the model's
-choice: outlines that stand or bend by part of a pixel, chips, halos, smeared letters.
+choice: outlines that stand or bend by part of a pixel, chips, halos, smeared letters. The scenes lie beside this file,
+so that they stay the same when what is drawn by lot changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import csv
 from functools import cache
-from random import Random
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,35 +20,28 @@ from hidream_studio.bench.world.palette import ink_for
 from hidream_studio.bench.world.render import render
 from hidream_studio.bench.world.scenes import (
     LARGEST_ASIDE,
-    LETTERS,
-    NARROW,
     PLACES,
     RADII,
     SIGN_ADVANCES,
     Background,
-    Pattern,
     Scene,
     Sign,
-    Texture,
     Thing,
-    draw_scene,
 )
-from hidream_studio.bench.world.shapes import SHAPES
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
-Group = Literal["aside", "on a pattern", "textured", "small", "sign"]
 
-GROUPS: tuple[Group, ...] = ("aside", "on a pattern", "textured", "small", "sign")
-EACH = 12  # scenes of a group
+SCENES = Path(__file__).with_suffix(".csv")
+GROUPS = ("aside", "on a pattern", "textured", "small", "sign")
 OFF_LEVELS = 16  # of 255, in any channel; half a pixel of a strong outline is 30
 ELSEWHERE = 0.08  # of the picture: with more of it off, something else is drawn
 
 
 @cache
-def told() -> tuple[tuple[Group, str, Scene], ...]:
-    """EACH scenes of a group, with prompts that say all of them."""
-    random = Random(20_011)
-    return tuple((group, *_told(group, random)) for group in GROUPS for _ in range(EACH))
+def told() -> tuple[tuple[str, str, Scene], ...]:
+    """Groups, prompts that say everything, and what they say; as many scenes of each group."""
+    with SCENES.open(encoding="utf-8", newline="") as file:
+        return tuple((row["group"], _prompt(row), _scene(row)) for row in csv.DictReader(file))
 
 
 def off(picture: Pixels, scene: Scene) -> float | None:
@@ -59,49 +52,35 @@ def off(picture: Pixels, scene: Scene) -> float | None:
     return share if share < ELSEWHERE else None
 
 
-def _told(group: Group, random: Random) -> tuple[str, Scene]:
-    if group == "sign":
-        return _sign(random)
-    plain: Pattern = random.choice(("checkerboard", "stripes", "gradient")) if group == "on a pattern" else "plain"
-    while True:
-        scene = draw_scene(random, "one")
-        if scene.background.pattern == plain:
-            break
-    thing = scene.things[0]
-    place = random.choice(tuple(PLACES)[1:] if group == "aside" else tuple(PLACES))
-    size = "small" if group == "small" else "large"
-    radius = RADII[size] if place == "center" else min(RADII[size], LARGEST_ASIDE)
-    texture: Texture = random.choice(("striped", "dotted")) if group == "textured" else "plain"
-    shape = random.choice([name for name in SHAPES if group != "textured" or name not in NARROW])
-    if group == "aside":
-        shape = random.choice(("circle", "circle", "ring", "heart", "star"))
-    x, y = PLACES[place]
-    thing = Thing(shape, thing.color, texture, size, radius, x, y, place)  # type: ignore[arg-type]
-    words = " ".join(word for word in (size, texture if texture != "plain" else "", thing.color, shape) if word)
-    prompt = f"a {words} {PLACE_PHRASES[place][0]}, {_behind(scene.background)}"
-    return prompt, replace(scene, things=(thing,))
+def _scene(row: dict[str, str]) -> Scene:
+    background = Background(row["pattern"], row["background"], row["second"])  # type: ignore[arg-type]
+    x, y = PLACES[row["place"]]
+    if text := row["text"]:
+        height = SIGN_ADVANCES["alone"][len(text) - 1] * LETTER_HEIGHT / ADVANCE
+        sign = Sign(text, row["color"], ink_for(row["color"]), height, x, y, row["place"])
+        return Scene("sign", background, (), sign, "free")
+    radius = RADII[row["size"]]  # type: ignore[index]
+    radius = radius if row["place"] == "center" else min(radius, LARGEST_ASIDE)
+    thing = Thing(row["shape"], row["color"], row["texture"], row["size"], radius, x, y, row["place"])  # type: ignore[arg-type]
+    return Scene("one", background, (thing,), None, "free")
 
 
-def _sign(random: Random) -> tuple[str, Scene]:
-    while True:
-        scene = draw_scene(random, "sign")
-        if scene.background.pattern == "plain" and scene.sign is not None:
-            break
-    text = "".join(random.choice(LETTERS) for _ in range(random.choice((1, 2, 3))))
-    board = scene.sign.board
-    height = SIGN_ADVANCES["alone"][len(text) - 1] * LETTER_HEIGHT / ADVANCE
-    sign = Sign(text, board, ink_for(board), height, 0.5, 0.5, "center")
-    prompt = f'a {board} sign that says "{text}" in the center, {_behind(scene.background)}'
-    return prompt, replace(scene, sign=sign)
+def _prompt(row: dict[str, str]) -> str:
+    words = [row["size"], row["texture"].replace("plain", ""), row["color"], row["shape"] or "sign"]
+    what = " ".join(word for word in words if word)
+    if row["text"]:
+        what += f' that says "{row["text"]}"'
+    return f"a {what} {PLACE_PHRASES[row['place']][0]}, {_behind(row)}"
 
 
-def _behind(background: Background) -> str:
-    match background.pattern:
+def _behind(row: dict[str, str]) -> str:
+    first, second = row["background"], row["second"]
+    match row["pattern"]:
         case "plain":
-            return f"{background.color} background"
+            return f"{first} background"
         case "gradient":
-            return f"{background.color} to {background.second} gradient background"
+            return f"{first} to {second} gradient background"
         case "checkerboard":
-            return f"{background.color} and {background.second} checkerboard background"
+            return f"{first} and {second} checkerboard background"
         case _:
-            return f"background with {background.color} and {background.second} stripes"
+            return f"background with {first} and {second} stripes"

@@ -99,9 +99,10 @@ def test_textures_are_told_apart(shape, drawn):
         assert verdict.right == (texture == drawn), (texture, verdict.wrong)
 
 
+@pytest.mark.parametrize("color", ["purple", "black", "red"])
 @pytest.mark.parametrize("texture", ["striped", "dotted"])
-def test_a_smeared_texture_is_none(texture: Texture):
-    thing = replace(STAR, color="black", shape="circle", radius=0.25, texture=texture, size="large")
+def test_a_smeared_texture_is_none(texture: Texture, color: str):
+    thing = replace(STAR, color=color, shape="circle", radius=0.25, texture=texture, size="large")
     picture = render(alone(thing), 256, 256)
     view = look(picture)
     fit = find(view, thing.color, textured=True)[0][0]
@@ -143,7 +144,7 @@ def test_a_color_near_the_asked_one_is_another_color():
     assert not check(picture, asked_for(STAR, Background("plain", "light orange", "light orange"))).right
 
 
-@pytest.mark.parametrize(("asked", "drawn"), [("small", 0.16), ("medium", 0.12), ("medium", 0.25), ("large", 0.18)])
+@pytest.mark.parametrize(("asked", "drawn"), [("small", 0.155), ("medium", 0.115), ("medium", 0.22), ("large", 0.17)])
 def test_a_thing_of_another_size_is_wrong(asked, drawn):
     verdict = check(render(alone(replace(STAR, radius=drawn)), 256, 256), asked_for(replace(STAR, size=asked)))
     assert any(f"not {asked}" in why for why in verdict.wrong)
@@ -186,6 +187,21 @@ def test_every_color_of_the_palette_has_its_own_name_also_a_little_off():
     for off in ((0, 0, 0), (5, -5, 5), (-6, 4, -5)):
         names = color_names(levels(colors + np.array(off))[None])
         assert names[0].tolist() == list(range(len(PALETTE_NAMES)))
+
+
+@pytest.mark.parametrize("radius", [0.115, 0.155, 0.17, 0.22, 0.3])
+def test_every_size_that_is_drawn_is_told(radius):
+    said = {0.115: "small", 0.155: "medium", 0.17: "medium"}.get(radius, "large")
+    for shape in SHAPES:
+        picture = render(alone(replace(STAR, shape=shape, radius=radius)), 256, 256)
+        for size in ("small", "medium", "large"):
+            asked = asked_for(replace(STAR, shape=shape, size=size))
+            assert check(picture, asked).right == (size == said), (shape, size)
+
+
+def test_halfway_between_two_places_is_at_neither():
+    picture = render(alone(replace(STAR, radius=0.16, x=0.375)), 256, 256)
+    assert not any(check(picture, asked_for(replace(STAR, place=place))).right for place in ("left", "center"))
 
 
 def test_a_thing_moved_to_another_place_is_wrong():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -10,14 +11,16 @@ import torch
 from training.render import DISTANCE_POINTS, FAR_PX, Tables, outline_distances, render_patches
 
 from hidream_studio.bench.world.render import render_values
-from hidream_studio.bench.world.scenes import Background, Scene, Sign, Thing, draw_scene, pack
+from hidream_studio.bench.world.scenes import PATTERNS, Background, Scene, Sign, Thing, draw_scene, pack
 from hidream_studio.model.patches import unpatchify
 
 
-@pytest.mark.parametrize(("cols", "rows"), [(8, 8), (12, 8), (8, 10)])
+@pytest.mark.parametrize(("cols", "rows"), [(8, 8), (12, 8), (8, 10), (14, 10)])
 def test_both_renderers_draw_the_same_pixels(cols, rows):
     random = Random(cols * 100 + rows)
-    rows_of_values = np.stack([pack(draw_scene(random)) for _ in range(24)])
+    scenes = [draw_scene(random) for _ in range(24)]
+    scenes += [replace(scenes[0], background=Background(pattern, "red", "white")) for pattern in PATTERNS]
+    rows_of_values = np.stack([pack(scene) for scene in scenes])
     drawn = render_patches(torch.from_numpy(rows_of_values), rows, cols, Tables.on(torch.device("cpu")))
     pictures = unpatchify(drawn, rows, cols).permute(0, 2, 3, 1).numpy()
     for values, picture in zip(rows_of_values, pictures, strict=True):

@@ -24,9 +24,8 @@ __all__ = ["Found", "Pixels", "Verdict", "check", "color_names"]
 MIN_IOU = 0.6  # of the asked shape, which must also fit as well as any other
 IOU_SLACK = 0.01  # so much better may another shape fit: templates are moved in steps
 MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.115
-PLACE_TOLERANCE = 0.145
-SIZE_LIMITS = {"small": (0.0, 0.142), "medium": (0.1285, 0.224), "large": (0.1985, 1.0)}  # radii
-SIZE_LIMITS_OF_THREE = {"small": (0.0, 0.132), "medium": (0.1185, 0.224), "large": (0.1985, 1.0)}  # medium is smaller
+PLACE_TOLERANCE = 0.12  # places are 0.25 apart; what is named in a row or a corner of three is 0.0625 off
+SIZE_LIMITS = {"small": (0.0, 0.137), "medium": (0.1325, 0.198), "large": (0.192, 1.0)}  # radii
 MIN_RELATION, MAX_SLANT = 0.08, 0.8  # of two things: how far apart along their relation, and how much across it
 RIM_PX = 4.0  # on the grid: around a thing nothing is said of the background
 
@@ -66,7 +65,7 @@ def check(pixels: Pixels, asked: Asked) -> Verdict:
     view = look(pixels)
     wrong: list[str] = []
     free = np.ones(view.names.shape, dtype=bool)  # what nothing that was asked for covers
-    things = tuple(_thing(view, thing, len(asked.things), free, wrong) for thing in asked.things)
+    things = tuple(_thing(view, thing, free, wrong) for thing in asked.things)
     text, sign_at = None, None
     if asked.sign is not None:
         text, sign_at = _sign(view, asked.sign, free, wrong)
@@ -75,7 +74,7 @@ def check(pixels: Pixels, asked: Asked) -> Verdict:
     return Verdict(tuple(wrong), things, text)
 
 
-def _thing(view: View, asked: AskedThing, count: int, free: Mask, wrong: list[str]) -> Found | None:
+def _thing(view: View, asked: AskedThing, free: Mask, wrong: list[str]) -> Found | None:
     """The asked thing, if it is there; it is taken out of what is free."""
     what = f"{asked.color} {asked.shape}"
     seen = find(view, asked.color, textured=asked.texture != "plain")
@@ -93,7 +92,7 @@ def _thing(view: View, asked: AskedThing, count: int, free: Mask, wrong: list[st
     if asked.place is not None and not _at(found.x, found.y, asked.place):
         wrong.append(f"the {what} is at ({found.x:.2f}, {found.y:.2f}), not {asked.place}")
     if asked.size is not None:
-        low, high = size_limits(asked.size, count)
+        low, high = SIZE_LIMITS[asked.size]
         if not low <= found.radius <= high:
             wrong.append(f"the {what} has radius {found.radius:.3f}: not {asked.size}")
     return found
@@ -108,11 +107,6 @@ def _as_asked(fits: list[Fit], shape: str, short: int) -> Fit | None:
 
 def _sureness(fit: Fit | None) -> float:
     return fit.iou if fit is not None else -1.0
-
-
-def size_limits(size: str, count: int) -> tuple[float, float]:
-    """The least and the greatest radius that a thing of that size may have, of the short side, among `count` things."""
-    return (SIZE_LIMITS_OF_THREE if count > 2 else SIZE_LIMITS)[size]
 
 
 def _at(x: float, y: float, place: str) -> bool:

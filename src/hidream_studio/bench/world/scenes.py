@@ -2,8 +2,8 @@
 
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
-pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing looks
-the same, patch by patch, wherever it stands. Sizes are such that no outline runs along the border of patches there.
+pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
+looks the same, patch by patch, wherever it stands. Sizes are such that circles end well inside of patches there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LARGEST_ASIDE = 0.22  # a large thing that has less room: at a side, or one of t
 LARGEST_OF_THREE = 0.155  # also beside a sign
 PAIR_ENDS = (0.25, 0.75)  # of two things, along their relation
 ROW = (3 / 16, 0.5, 13 / 16)  # of three, along either side
-MIN_TEXTURED_RADIUS = 0.16  # below, stripes would be thinner than nine pixels in the smallest pictures
+MIN_TEXTURED_RADIUS = 0.16  # below, stripes would be thinner than 8.6 px in the smallest pictures
 NARROW = ("ring", "cross", "moon", "star", "diamond")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
@@ -72,7 +72,7 @@ class Thing:
     radius: float  # of the shorter side
     x: float  # of the width
     y: float  # of the height
-    place: str | None = None  # a key of PLACES, where it stands at one
+    place: str | None = None  # what a prompt may call where it stands: a key of PLACES
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,12 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
     if layout == "places":
         names = random.sample(("top left", "top right", "bottom left", "bottom right", "center"), 3)
         low, middle, high = ROW
-        corners = {"top left": (low, low), "top right": (high, low), "bottom left": (low, high), "bottom right": (high, high)}
+        corners = {
+            "top left": (low, low),
+            "top right": (high, low),
+            "bottom left": (low, high),
+            "bottom right": (high, high),
+        }
         spots = [corners.get(name, (middle, middle)) for name in names]
     else:
         names = ["left", "center", "right"] if layout == "row" else ["top", "center", "bottom"]
@@ -259,7 +264,7 @@ def _legible(ink: str, board: str) -> bool:
 def _lone_sign(random: Random, background: Background) -> Sign:
     sign = _sign(random, background, "alone")
     place = random.choices(("center", "top", "bottom"), (0.7, 0.15, 0.15))[0]
-    return replace(sign, place=place, x=0.5, y=PLACES[place][1])
+    return replace(sign, place=place, y=PLACES[place][1])
 
 
 def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign, str]:

@@ -1,0 +1,64 @@
+"""The world falls into patches as a model of patches likes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from training.recipe import SIZES
+
+from hidream_studio.bench.world.render import EDGE_PX, render_values
+from hidream_studio.bench.world.scenes import (
+    LARGEST_ASIDE,
+    LARGEST_OF_THREE,
+    RADII,
+    Background,
+    Pattern,
+    Scene,
+    Thing,
+    pack,
+)
+from hidream_studio.bench.world.shapes import shape_distance
+
+PATCH, SIDE = 32, 512
+
+
+def drawn(pattern: Pattern, width: int, height: int, *things: Thing) -> np.ndarray:
+    """(height, width), -1 to 1: the red of a picture in black and white."""
+    scene = Scene("one", Background(pattern, "black", "white"), things, None, "free")
+    return render_values(pack(scene), width, height)[..., 0]
+
+
+@pytest.mark.parametrize("pattern", ["checkerboard", "stripes"])
+@pytest.mark.parametrize("size", [*SIZES, (16, 11), (11, 16), (17, 12), (23, 9)])
+def test_no_check_ends_at_the_frame_or_near_it(size, pattern):
+    width, height = (PATCH * count for count in size)
+    picture = drawn(pattern, width, height)
+    for side in (picture, picture[::-1], *((picture.T, picture.T[::-1]) if pattern == "checkerboard" else ())):
+        edge, inner = side[0], side[int(EDGE_PX)]
+        assert np.abs(edge - inner).max() < 0.02
+        assert np.abs(edge).max() > 0.85  # both colours are there, unmixed
+
+
+@pytest.mark.parametrize(("shape", "room"), [("circle", 7), ("ring", 4), ("moon", 4), ("cross", 2), ("square", 2)])
+def test_what_is_round_ends_inside_of_patches(shape, room):
+    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512².
+
+    Hearts, stars and triangles of some sizes do end at a border of patches.
+    """
+    line = np.linspace(-1.1, 1.1, 2201, dtype=np.float32)
+    x, y = np.meshgrid(line, line)
+    inside = shape_distance(shape, x, y) < 0
+    reach = [
+        float(line[at]) for side in (inside.any(axis=0), inside.any(axis=1)) for at in np.nonzero(side)[0][[0, -1]]
+    ]
+    for radius in (*RADII.values(), LARGEST_ASIDE, LARGEST_OF_THREE):
+        px = np.abs(reach) * radius * SIDE
+        assert np.abs(px - np.round(px / PATCH) * PATCH).min() > room, (radius, px)
+
+
+def test_a_thing_looks_the_same_patch_by_patch_wherever_it_stands():
+    left, right = (
+        drawn("plain", SIDE, SIDE, Thing("heart", "white", "plain", "large", LARGEST_ASIDE, x, y))
+        for x, y in ((0.25, 0.25), (0.75, 0.5))
+    )
+    assert np.abs(np.roll(left, (SIDE // 4, SIDE // 2), axis=(0, 1)) - right).max() < 1e-4
