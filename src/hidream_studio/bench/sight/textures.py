@@ -16,7 +16,7 @@ from hidream_studio.bench.world.shapes import SHAPES
 SIDE = 56  # samples along a thing's diameter
 RIM = TEXTURE_RIM + 0.04  # in radii: what is left out along the outline, where a thing has no texture and fades
 MIN_OWN_SHARE = 0.9  # of a plain thing's inside
-MAX_OWN_DISTANCE = 36.0  # sRGB levels
+MAX_OWN_DISTANCE = 50.0  # sRGB levels
 MIN_CONTRAST = 0.18  # standard deviation of the ink's share; perfect stripes have 0.45 to 0.49, dots 0.39 to 0.43
 MIN_CORRELATION = 0.6  # with stripes or dots; perfect ones have 0.96 to 0.99
 MAX_OFF_INK, MIN_INK_SHARE = 70.0, 0.85  # so much of a textured thing lies so near its two colours' mixtures
