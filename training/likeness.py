@@ -15,18 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hidream_studio.bench.world.captions import PLACE_PHRASES
-from hidream_studio.bench.world.glyphs import ADVANCE, LETTER_HEIGHT
 from hidream_studio.bench.world.palette import ink_for
 from hidream_studio.bench.world.render import render
 from hidream_studio.bench.world.scenes import (
     LARGEST_ASIDE,
     PLACES,
     RADII,
-    SIGN_ADVANCES,
     Background,
     Scene,
     Sign,
     Thing,
+    letter_height,
 )
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
@@ -56,8 +55,7 @@ def _scene(row: dict[str, str]) -> Scene:
     background = Background(row["pattern"], row["background"], row["second"])  # type: ignore[arg-type]
     x, y = PLACES[row["place"]]
     if text := row["text"]:
-        height = SIGN_ADVANCES["alone"][len(text) - 1] * LETTER_HEIGHT / ADVANCE
-        sign = Sign(text, row["color"], ink_for(row["color"]), height, x, y, row["place"])
+        sign = Sign(text, row["color"], ink_for(row["color"]), letter_height("alone", len(text)), x, y, row["place"])
         return Scene("sign", background, (), sign, "free")
     radius = RADII[row["size"]]  # type: ignore[index]
     radius = radius if row["place"] == "center" else min(radius, LARGEST_ASIDE)

@@ -43,6 +43,7 @@ PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),
 )  # fmt: skip
+
 WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW", "SALE", "TEA", "BUS", "WC", "EXIT",
          "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
 LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
@@ -253,7 +254,12 @@ def _sign(random: Random, background: Background, fit: str, *, avoid: str | None
         ink = random.choice(
             [name for name in COLOR_NAMES if name in CONTRASTS[board] and _legible(name, board)] or [ink]
         )
-    return Sign(text, board, ink, SIGN_ADVANCES[fit][len(text) - 1] * LETTER_HEIGHT / ADVANCE, 0.5, 0.5)
+    return Sign(text, board, ink, letter_height(fit, len(text)), 0.5, 0.5)
+
+
+def letter_height(fit: str, count: int) -> float:
+    """Of a sign with `count` letters that stands so (a key of SIGN_ADVANCES), as a share of the shorter side."""
+    return SIGN_ADVANCES[fit][count - 1] * LETTER_HEIGHT / ADVANCE
 
 
 def _legible(ink: str, board: str) -> bool:
