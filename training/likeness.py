@@ -55,7 +55,7 @@ def _scene(row: dict[str, str]) -> Scene:
     background = Background(row["pattern"], row["background"], row["second"])  # type: ignore[arg-type]
     x, y = PLACES[row["place"]]
     if text := row["text"]:
-        sign = Sign(text, row["color"], ink_for(row["color"]), letter_height("alone", len(text)), x, y, row["place"])
+        sign = Sign(text, row["color"], ink_for(row["color"]), letter_height(len(text)), x, y, row["place"])
         return Scene("sign", background, (), sign, "free")
     radius = RADII[row["size"]]  # type: ignore[index]
     radius = radius if row["place"] == "center" else min(radius, LARGEST_ASIDE)

@@ -128,7 +128,7 @@ SMALLER = (
     (10, 14),
     (14, 14),
 )
-WEIGHTS = {(8, 8): 20.0, (12, 12): 8.0, (16, 16): 36.0, (14, 14): 2.0}  # the presets' sizes; the others: 1
+WEIGHTS = {(8, 8): 20.0, (12, 12): 8.0, (16, 16): 44.0, (14, 14): 2.0}  # the presets' sizes; the others: 1
 SIZES = SMALLER + NATIVE
 
 

@@ -165,11 +165,10 @@ def _thing(
     shape, texture = v[0], v[4]
     x, y, px = _of_thing(v, u, w, width, height, short)
     striped = 1 - _waves(y, render.STRIPE_PERIOD, render.STRIPE_SHARE, px)
-    dx, dy = ((at / render.DOT_PITCH - torch.floor(at / render.DOT_PITCH + 0.5)) * render.DOT_PITCH for at in (x, y))
-    dotted = _coverage((torch.sqrt(dx * dx + dy * dy) - render.DOT_RADIUS) * px)
+    dotted = _coverage(_dots_distance(shape, x, y, table) * px)
     distance = _from_outline(shape, x, y, table)
-    inked = torch.where(texture == 1, striped, torch.where(texture == 2, dotted, torch.zeros_like(dotted)))
-    painted = inked * _coverage((distance + render.TEXTURE_RIM) * px)
+    striped = striped * _coverage((distance + render.TEXTURE_RIM) * px)
+    painted = torch.where(texture == 1, striped, torch.where(texture == 2, dotted, torch.zeros_like(dotted)))
     outline = torch.where(shape >= 0, _coverage(distance * px), torch.zeros_like(distance))
     return [painted.half(), outline.half()]
 
@@ -180,6 +179,19 @@ def _of_thing(
     """Points seen from a thing's centre, in its radii, and how many pixels one of those is."""
     center_x, center_y, radius = v[1:4]
     return (u - center_x * width / short) / radius, (w - center_y * height / short) / radius, radius * short
+
+
+def _dots_distance(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:
+    """Signed distances in radii to the nearest dot, beyond all dots where that one is left out."""
+    across, down = (torch.floor(at / render.DOT_PITCH + 0.5) * render.DOT_PITCH for at in (x, y))
+    scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
+    column, row = (
+        torch.floor((at + shapes.TABLE_REACH) * scale + 0.5).clamp(0, shapes.TABLE_SIDE - 1).int()
+        for at in (across, down)
+    )
+    inside = table[(shape.clamp(min=0).int() * shapes.TABLE_SIDE + row) * shapes.TABLE_SIDE + column]
+    distance = torch.sqrt((x - across).square() + (y - down).square()) - render.DOT_RADIUS
+    return torch.where(inside < -(render.DOT_RADIUS + render.DOT_RIM), distance, torch.ones_like(distance))
 
 
 def _from_outline(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:

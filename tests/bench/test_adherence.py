@@ -15,7 +15,7 @@ from hidream_studio.bench.world.render import render
 from hidream_studio.bench.world.scenes import PLACES, Background, Scene, Sign, Thing, draw_scene
 
 BLUE = Background("plain", "light blue", "light blue")
-HEART = Thing("heart", "red", "plain", "medium", 0.17, 0.5, 0.26)
+HEART = Thing("heart", "red", "plain", "medium", 0.15, 0.5, 0.26)
 SIGN = Sign("OK", "white", "black", 0.2, 0.5, 0.69)
 ASKED = Asked(
     'a red heart above a white sign that says "OK" on a light blue background',

@@ -91,7 +91,7 @@ def test_every_other_shape_is_told_from_the_asked_one(shape):
 
 
 @pytest.mark.parametrize("drawn", TEXTURES)
-@pytest.mark.parametrize("shape", ["moon", "square", "cross"])
+@pytest.mark.parametrize("shape", ["triangle", "square", "heart", "circle"])
 def test_textures_are_told_apart(shape, drawn):
     picture = render(alone(replace(STAR, shape=shape, texture=drawn, radius=0.15)), 256, 256)
     for texture in TEXTURES:
@@ -144,7 +144,7 @@ def test_a_color_near_the_asked_one_is_another_color():
     assert not check(picture, asked_for(STAR, Background("plain", "light orange", "light orange"))).right
 
 
-@pytest.mark.parametrize(("asked", "drawn"), [("small", 0.155), ("medium", 0.115), ("medium", 0.22), ("large", 0.17)])
+@pytest.mark.parametrize(("asked", "drawn"), [("small", 0.15), ("medium", 0.115), ("medium", 0.225), ("large", 0.15)])
 def test_a_thing_of_another_size_is_wrong(asked, drawn):
     verdict = check(render(alone(replace(STAR, radius=drawn)), 256, 256), asked_for(replace(STAR, size=asked)))
     assert any(f"not {asked}" in why for why in verdict.wrong)
@@ -189,9 +189,9 @@ def test_every_color_of_the_palette_has_its_own_name_also_a_little_off():
         assert names[0].tolist() == list(range(len(PALETTE_NAMES)))
 
 
-@pytest.mark.parametrize("radius", [0.115, 0.155, 0.17, 0.22, 0.3])
+@pytest.mark.parametrize("radius", [0.115, 0.15, 0.225, 0.3])
 def test_every_size_that_is_drawn_is_told(radius):
-    said = {0.115: "small", 0.155: "medium", 0.17: "medium"}.get(radius, "large")
+    said = {0.115: "small", 0.15: "medium"}.get(radius, "large")
     for shape in SHAPES:
         picture = render(alone(replace(STAR, shape=shape, radius=radius)), 256, 256)
         for size in ("small", "medium", "large"):

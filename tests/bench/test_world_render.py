@@ -8,7 +8,6 @@ import pytest
 from hidream_studio.bench.world.render import EDGE_PX, render_values
 from hidream_studio.bench.world.scenes import (
     LARGEST_ASIDE,
-    LARGEST_OF_THREE,
     RADII,
     Background,
     Pattern,
@@ -16,7 +15,7 @@ from hidream_studio.bench.world.scenes import (
     Thing,
     pack,
 )
-from hidream_studio.bench.world.shapes import shape_distance
+from hidream_studio.bench.world.shapes import SHAPES, shape_distance
 
 PATCH, SIDE = 32, 512
 LANDSCAPE = (
@@ -52,19 +51,16 @@ def test_no_check_ends_at_the_frame_or_near_it(size, pattern):
         assert np.abs(edge).max() > 0.85  # and is no mixture of both colours
 
 
-@pytest.mark.parametrize(("shape", "room"), [("circle", 7), ("ring", 4), ("moon", 4), ("cross", 2), ("square", 2)])
-def test_what_is_round_ends_inside_of_patches(shape, room):
-    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512².
-
-    Hearts, stars and triangles of some sizes do end at a border of patches.
-    """
+@pytest.mark.parametrize(("shape", "room"), [(shape, 1.5 if shape == "moon" else 4) for shape in SHAPES])
+def test_shapes_end_inside_of_patches(shape, room):
+    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512²."""
     line = np.linspace(-1.1, 1.1, 2201, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     inside = shape_distance(shape, x, y) < 0
     reach = [
         float(line[at]) for side in (inside.any(axis=0), inside.any(axis=1)) for at in np.nonzero(side)[0][[0, -1]]
     ]
-    for radius in (*RADII.values(), LARGEST_ASIDE, LARGEST_OF_THREE):
+    for radius in (*RADII.values(), LARGEST_ASIDE):
         px = np.abs(reach) * radius * SIDE
         assert np.abs(px - np.round(px / PATCH) * PATCH).min() > room, (radius, px)
 

@@ -59,7 +59,7 @@ def test_distances_are_those_to_the_nearest_outline():
 
 def test_neighbouring_patches_agree_on_distances_at_their_border():
     sign = Sign("OK", "white", "black", 0.23, 0.5, 0.3)
-    heart = Thing("heart", "red", "plain", "medium", 0.17, 0.5, 0.75)
+    heart = Thing("heart", "red", "plain", "medium", 0.15, 0.5, 0.75)
     found = distances(Scene("sign and thing", Background("plain", "blue", "blue"), (heart,), sign, "below"), 10, 8)
     assert torch.equal(found[:, 1:, :, :, 0], found[:, :-1, :, :, -1])
     assert torch.equal(found[1:, :, :, 0], found[:-1, :, :, -1])

@@ -25,7 +25,7 @@ MIN_IOU = 0.6  # of the asked shape, which must also fit as well as any other
 IOU_SLACK = 0.01  # so much better may another shape fit: templates are moved in steps
 MIN_RADIUS = 0.07  # of the short side; the smallest things have 0.115
 PLACE_TOLERANCE = 0.12  # places are 0.25 apart; what is named in a row or a corner of three is 0.0625 off
-SIZE_LIMITS = {"small": (0.0, 0.137), "medium": (0.1325, 0.198), "large": (0.192, 1.0)}  # radii
+SIZE_LIMITS = {"small": (0.0, 0.134), "medium": (0.131, 0.19), "large": (0.185, 1.0)}  # radii
 MIN_RELATION, MAX_SLANT = 0.08, 0.8  # of two things: how far apart along their relation, and how much across it
 RIM_PX = 4.0  # on the grid: around a thing nothing is said of the background
 

@@ -20,11 +20,10 @@ from hidream_studio.bench.sight.colors import (
     without_lines,
 )
 from hidream_studio.bench.world.render import (
-    DOT_PITCH,
-    DOT_RADIUS,
     STRIPE_PERIOD,
     STRIPE_SHARE,
     TEXTURE_RIM,
+    dots_distance,
     shape_table_distance,
 )
 from hidream_studio.bench.world.shapes import SHAPES
@@ -66,19 +65,18 @@ class _Template:
     spread: float  # root mean square distance from the middle
 
 
-def own_part(texture: str, distance: Floats, x: Floats, y: Floats, phase: float = 0.0) -> Mask:
+def own_part(shape: int, texture: str, distance: Floats, x: Floats, y: Floats, phase: float = 0.0) -> Mask:
     """Where a thing of radius 1 and that signed distance shows its own colour, not that of its stripes or dots."""
     inside: Mask = distance < 0
     if texture == "plain":
         return inside
     if texture == "striped":
         turns = y / STRIPE_PERIOD + phase
-        own: Mask = np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2
+        own: Mask = (np.abs(turns - np.floor(turns + 0.5)) < STRIPE_SHARE / 2) | (distance > -TEXTURE_RIM)
     else:
-        dx, dy = (at / DOT_PITCH + phase - np.floor(at / DOT_PITCH + phase + 0.5) for at in (x, y))
-        own = np.hypot(dx, dy) > DOT_RADIUS / DOT_PITCH
-    own_or_rim: Mask = inside & (own | (distance > -TEXTURE_RIM))
-    return own_or_rim
+        own = dots_distance(shape, x, y, phase) > 0
+    own_inside: Mask = inside & own
+    return own_inside
 
 
 @cache
@@ -104,7 +102,7 @@ def _templates(textured: bool) -> tuple[_Template, ...]:
     looks = product(("striped", "dotted"), (0.0, 0.5)) if textured else [("plain", 0.0)]
     found = []
     for (texture, phase), shape in product(looks, range(len(SHAPES))):
-        own = own_part(texture, _tables()[shape], x, y, phase)
+        own = own_part(shape, texture, _tables()[shape], x, y, phase)
         found.append(_Template(shape, texture, phase, *_moments(x[own], y[own])))
     return tuple(found)
 
@@ -144,7 +142,8 @@ def _drawn(template: _Template, moves: list[Move]) -> npt.NDArray[np.float32]:
     scale, right, lower = (np.array(values, dtype=np.float32)[:, None] for values in zip(*moves, strict=True))
     x = template.middle_x + (across - right) * template.spread / scale
     y = template.middle_y + (down - lower) * template.spread / scale
-    drawn = own_part(template.texture, shape_distance(template.shape, x, y), x, y, template.phase)
+    distance = shape_distance(template.shape, x, y)
+    drawn = own_part(template.shape, template.texture, distance, x, y, template.phase)
     return drawn.astype(np.float32)
 
 

@@ -73,9 +73,9 @@ SIGN_PHRASES = (
     'sign with "{}" on it', 'sign with the letters "{}"',
 )  # fmt: skip
 # how often a layout is left unsaid: mostly the one that a reader expects, so that open prompts have a likely answer
-UNSAID_OF_TWO = {"left of": 0.4, "above": 0.2, "right of": 0.06, "below": 0.06, "places": 0.06}
-UNSAID_OF_THREE = {"row": 0.35, "column": 0.12, "places": 0.08}
-UNSAID_WITH_SIGN = {"above": 0.28, "left of": 0.14, "below": 0.06, "right of": 0.06}
+UNSAID_OF_TWO = {"left of": 0.4, "above": 0.14, "right of": 0.04, "below": 0.04, "places": 0.04}
+UNSAID_OF_THREE = {"row": 0.35, "column": 0.09, "places": 0.05}
+UNSAID_WITH_SIGN = {"above": 0.28, "left of": 0.1, "below": 0.04, "right of": 0.04}
 SAID_SIZES: dict[Size, float] = {"small": 0.9, "medium": 0.2, "large": 0.9}  # unsaid, a thing is mostly medium
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "draw ")
 

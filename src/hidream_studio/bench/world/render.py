@@ -36,9 +36,10 @@ AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 5.5  # an edge fades over so many pixels
 CHECKS = 8  # checks, and stripes, that the shorter side is long
-STRIPE_PERIOD, STRIPE_SHARE = 0.42, 0.5  # of a striped thing, in radii; the share in the thing's own colour
-DOT_PITCH, DOT_RADIUS = 0.48, 0.135  # of a dotted thing, in radii: nine whole ones in a circle or a square
-TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped or dotted thing is all in its own colour
+STRIPE_PERIOD, STRIPE_SHARE = 5 / 12, 0.5  # of a striped thing, in radii; the share in the thing's own colour
+DOT_PITCH, DOT_RADIUS = 5 / 12, 0.135  # of a dotted thing, in radii: nine in a circle or a square
+TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped thing is all in its own colour
+DOT_RIM = 0.08  # in radii: dots that would come nearer to the outline are left out
 
 
 def coverage(distance_px: AnyFloats) -> Floats:
@@ -66,6 +67,20 @@ def shape_table_distance(shape: int, x: Floats, y: Floats) -> Floats:
     return sample(shape_tables()[shape], (x + TABLE_REACH) * scale, (y + TABLE_REACH) * scale)
 
 
+def dots_distance(shape: int, x: Floats, y: Floats, phase: float = 0.0) -> Floats:
+    """Signed distance in radii to the nearest dot of a dotted thing; beyond all dots where that one is left out.
+
+    `phase`, in pitches, moves the dots; a thing has one in its middle.
+    """
+    across, down = (((np.floor(at / DOT_PITCH + phase + 0.5) - phase) * DOT_PITCH).astype(np.float32) for at in (x, y))
+    scale = (TABLE_SIDE - 1) / (2 * TABLE_REACH)
+    column, row = (
+        np.floor((at + TABLE_REACH) * scale + 0.5).clip(0, TABLE_SIDE - 1).astype(int) for at in (across, down)
+    )
+    whole = shape_tables()[shape][row, column] < -(DOT_RADIUS + DOT_RIM)
+    return np.where(whole, np.hypot(x - across, y - down) - DOT_RADIUS, 1.0).astype(np.float32)
+
+
 def text_distance(x: Floats, y: Floats, characters: list[int]) -> Floats:
     """Signed distance in grid units to a line of characters centred on the origin."""
     x = x + text_width(len(characters)) / 2 - HALF_STROKE
@@ -76,7 +91,10 @@ def text_distance(x: Floats, y: Floats, characters: list[int]) -> Floats:
     # one tall table of all letters: a letter is chosen by an offset in rows
     tables = glyph_tables().reshape(-1, CELL_COLUMNS)
     start = np.array(characters)[which] * CELL_ROWS
-    return sample(tables, np.clip(column, 0, CELL_COLUMNS - 1.001), np.clip(row, 0, CELL_ROWS - 1.001) + start)
+    inside_column, inside_row = np.clip(column, 0, CELL_COLUMNS - 1.001), np.clip(row, 0, CELL_ROWS - 1.001)
+    beyond = np.hypot(column - inside_column, row - inside_row) / SAMPLES  # of a cell: the way to it is added
+    found: Floats = sample(tables, inside_column, inside_row + start) + beyond
+    return found
 
 
 def render(scene: Scene, width: int, height: int) -> npt.NDArray[np.uint8]:
@@ -142,12 +160,11 @@ def _draw_thing(pixels: Floats, thing: Floats, x: Floats, y: Floats, width: int,
     u, v = (x - center_x * width / short) / radius, (y - center_y * height / short) / radius
     color: Floats = np.broadcast_to(thing[5:8], pixels.shape)
     distance = shape_table_distance(int(shape), u, v)
-    inside = coverage((distance + TEXTURE_RIM) * px)
     if texture == 1:
+        inside = coverage((distance + TEXTURE_RIM) * px)
         color = _mix(color, thing[8:11], inside * (1 - _waves(v, STRIPE_PERIOD, STRIPE_SHARE, px)))
     elif texture == 2:
-        du, dv = ((at / DOT_PITCH - np.floor(at / DOT_PITCH + 0.5)) * DOT_PITCH for at in (u, v))
-        color = _mix(color, thing[8:11], inside * coverage((np.hypot(du, dv) - DOT_RADIUS) * px))
+        color = _mix(color, thing[8:11], coverage(dots_distance(int(shape), u, v) * px))
     return _mix(pixels, color, coverage(distance * px))
 
 

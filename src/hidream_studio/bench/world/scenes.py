@@ -3,7 +3,8 @@
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
-looks the same, patch by patch, wherever it stands. Sizes are such that circles end well inside of patches there.
+looks the same, patch by patch, wherever it stands. Sizes are such that shapes end inside of patches there, and that
+stripes and dots repeat with every patch, every one and a half or every second.
 """
 
 from __future__ import annotations
@@ -32,12 +33,11 @@ PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75), "left": (0.25, 0.5), "right": (0.75, 0.5),
     "top left": (0.25, 0.25), "top right": (0.75, 0.25), "bottom left": (0.25, 0.75), "bottom right": (0.75, 0.75),
 }  # fmt: skip
-RADII: dict[Size, float] = {"small": 0.115, "medium": 0.17, "large": 0.3}
-LARGEST_ASIDE = 0.22  # a large thing that has less room: at a side, or one of two
-LARGEST_OF_THREE = 0.155  # also beside a sign
+RADII: dict[Size, float] = {"small": 0.115, "medium": 0.15, "large": 0.3}
+LARGEST_ASIDE = 0.225  # a large thing that has less room: at a side, or one of two
 PAIR_ENDS = (0.25, 0.75)  # of two things, along their relation
 ROW = (3 / 16, 0.5, 13 / 16)  # of three, along either side
-MIN_TEXTURED_RADIUS = 0.16  # below, stripes would be thinner than 8.6 px in the smallest pictures
+MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than 8 px in the smallest pictures
 NARROW = ("ring", "cross", "moon", "star", "diamond")  # shapes with no room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
@@ -48,12 +48,7 @@ WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW"
          "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
 LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
 LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
-# from one letter to the next, by the number of characters, one to four: alone, above or below a thing, beside one
-SIGN_ADVANCES: dict[str, tuple[float, float, float, float]] = {
-    "alone": (4 / 16, 4 / 16, 3 / 16, 2.5 / 16),
-    "stacked": (3 / 16, 3 / 16, 3 / 16, 2.5 / 16),
-    "beside": (3 / 16, 3 / 16, 2.5 / 16, 2 / 16),
-}
+SIGN_ADVANCE, NARROW_ADVANCE = 3 / 16, 2 / 16  # from one letter to the next; the second beside a thing, from three on
 BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 1.75, 1.8, 1.3  # in the letters' grid units
 
 
@@ -160,13 +155,14 @@ def _thing_color(random: Random, background: Background, *, avoid: tuple[str, ..
 
 def _thing(
     random: Random, background: Background, size: Size, where: tuple[float, float], *, largest: float = 1.0,
-    place: str | None = None, avoid: tuple[Thing, ...] = (),
+    place: str | None = None, avoid: tuple[Thing, ...] = (), textured: bool = True,
 ) -> Thing:  # fmt: skip
     radius = min(RADII[size], largest)
     x, y = where
     shape = random.choice(SHAPES)
     color = _thing_color(random, background, avoid=tuple(thing.color for thing in avoid))
-    return Thing(shape, color, _texture(random, shape, radius), size, radius, x, y, place)
+    texture = _texture(random, shape, radius) if textured else "plain"
+    return Thing(shape, color, texture, size, radius, x, y, place)
 
 
 def _texture(random: Random, shape: str, radius: float) -> Texture:
@@ -226,7 +222,7 @@ def _three(random: Random, background: Background) -> tuple[tuple[Thing, ...], s
     things: tuple[Thing, ...] = ()
     for name, spot in zip(names, spots, strict=True):
         size = _small_or_medium(random)
-        thing = _thing(random, background, size, spot, largest=LARGEST_OF_THREE, place=name, avoid=things)
+        thing = _thing(random, background, size, spot, place=name, avoid=things, textured=False)
         things = (*things, thing)
     return things, layout
 
@@ -245,7 +241,7 @@ def _sign_text(random: Random) -> str:
     return "".join(random.choice(LETTERS) for _ in range(count - 1)) + random.choice(MARKS)
 
 
-def _sign(random: Random, background: Background, fit: str, *, avoid: str | None = None) -> Sign:
+def _sign(random: Random, background: Background, *, beside: bool = False, avoid: str | None = None) -> Sign:
     text = _sign_text(random)
     visible = [name for name in _visible_colors(background) if name != avoid]
     board = "white" if "white" in visible and random.random() < 0.35 else random.choice(visible)
@@ -254,12 +250,12 @@ def _sign(random: Random, background: Background, fit: str, *, avoid: str | None
         ink = random.choice(
             [name for name in COLOR_NAMES if name in CONTRASTS[board] and _legible(name, board)] or [ink]
         )
-    return Sign(text, board, ink, letter_height(fit, len(text)), 0.5, 0.5)
+    return Sign(text, board, ink, letter_height(len(text), beside=beside), 0.5, 0.5)
 
 
-def letter_height(fit: str, count: int) -> float:
-    """Of a sign with `count` letters that stands so (a key of SIGN_ADVANCES), as a share of the shorter side."""
-    return SIGN_ADVANCES[fit][count - 1] * LETTER_HEIGHT / ADVANCE
+def letter_height(count: int, *, beside: bool = False) -> float:
+    """Of a sign with `count` letters, as a share of the shorter side; `beside` a thing there is less room."""
+    return (NARROW_ADVANCE if beside and count > 2 else SIGN_ADVANCE) * LETTER_HEIGHT / ADVANCE
 
 
 def _legible(ink: str, board: str) -> bool:
@@ -268,7 +264,7 @@ def _legible(ink: str, board: str) -> bool:
 
 
 def _lone_sign(random: Random, background: Background) -> Sign:
-    sign = _sign(random, background, "alone")
+    sign = _sign(random, background)
     place = random.choices(("center", "top", "bottom"), (0.7, 0.15, 0.15))[0]
     return replace(sign, place=place, y=PLACES[place][1])
 
@@ -280,11 +276,11 @@ def _sign_and_thing(random: Random, background: Background) -> tuple[Thing, Sign
     if relation in ("above", "below"):
         thing_y, sign_y = (0.25, 0.75) if relation == "above" else (0.75, 0.25)
         thing = _thing(random, background, size, (0.5, thing_y))
-        sign = _sign(random, background, "stacked", avoid=thing.color)
+        sign = _sign(random, background, avoid=thing.color)
         return thing, replace(sign, y=sign_y), relation
     thing_x, sign_x = (3 / 16, 11 / 16) if relation == "left of" else (13 / 16, 5 / 16)
-    thing = _thing(random, background, size, (thing_x, 0.5), largest=LARGEST_OF_THREE)
-    sign = _sign(random, background, "beside", avoid=thing.color)
+    thing = _thing(random, background, size, (thing_x, 0.5), textured=False)
+    sign = _sign(random, background, beside=True, avoid=thing.color)
     return thing, replace(sign, x=sign_x, y=thing.y), relation
 
 

@@ -14,6 +14,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "heart", "cross", "dia
 SPELLINGS = {"circle": ("circle", "disc"), "ring": ("ring", "donut"), "cross": ("cross", "plus sign"),
              "moon": ("moon", "crescent moon")}  # fmt: skip
 
+CORNER, TIP = 0.06, 0.03  # radii of outer corners; the second of hearts' and moons' tips
 TABLE_SIDE = 128  # samples a side
 TABLE_REACH = 1.2  # the table covers [-1.2, 1.2]²; a shape of radius 1 fills most of [-1, 1]²
 
@@ -40,14 +41,30 @@ def segment_distance(x: Floats, y: Floats, start: tuple[float, float], end: tupl
 
 def _star() -> list[tuple[float, float]]:
     angles = [np.pi * (index / 5 - 0.5) for index in range(10)]
-    return [(r * float(np.cos(a)), r * float(np.sin(a)) + 0.06) for a, r in zip(angles, [1.0, 0.46] * 5, strict=True)]
+    return [(r * float(np.cos(a)), r * float(np.sin(a)) + 0.13) for a, r in zip(angles, [0.96, 0.42] * 5, strict=True)]
 
 
 def _heart() -> list[tuple[float, float]]:
     turns = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     x = 16 * np.sin(turns) ** 3
     y = -(13 * np.cos(turns) - 5 * np.cos(2 * turns) - 2 * np.cos(3 * turns) - np.cos(4 * turns))
-    return [(float(a) / 17.0, float(b - 2.5) / 17.0) for a, b in zip(x, y, strict=True)]
+    return [(float(a) / 17.6, float(b - 1.2) / 17.6) for a, b in zip(x, y, strict=True)]
+
+
+def _moon() -> list[tuple[float, float]]:
+    """A disc without the part that another one covers, along both arcs from one tip to the other."""
+    radius, cut, middle = 0.91, 0.83, np.array([0.46, -0.12])
+    away = float(np.hypot(*middle))
+    along = (away**2 + radius**2 - cut**2) / (2 * away)  # of the line through both tips, from the disc's middle
+    towards, half = middle / away, float(np.sqrt(radius**2 - along**2))
+    tips = [along * towards + side * half * np.array([-towards[1], towards[0]]) for side in (1, -1)]
+    arcs = []
+    for center, size, (start, end), far in ((np.zeros(2), radius, tips, True), (middle, cut, tips[::-1], False)):
+        first, last = (float(np.arctan2(*(tip - center)[::-1])) for tip in (start, end))
+        turn = (last - first) % (2 * np.pi)
+        turn = turn if (turn > np.pi) == far else turn - 2 * np.pi
+        arcs.append([center + size * np.array([np.cos(a), np.sin(a)]) for a in first + turn * np.linspace(0, 1, 64)])
+    return [(float(x), float(y)) for arc in arcs for x, y in arc[:-1]]
 
 
 def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
@@ -58,24 +75,24 @@ def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
         case "circle":
             found = radius - 0.92
         case "square":
-            found = polygon_distance(x, y, [(-0.78, -0.78), (0.78, -0.78), (0.78, 0.78), (-0.78, 0.78)])
+            found = polygon_distance(x, y, [(-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)]) - CORNER
         case "triangle":
-            found = polygon_distance(x, y, [(0, -0.92), (1.0, 0.8), (-1.0, 0.8)])
+            found = polygon_distance(x, y, [(0, -0.86), (0.86, 0.7), (-0.86, 0.7)]) - CORNER
         case "star":
-            found = polygon_distance(x, y, _star())
+            found = polygon_distance(x, y, _star()) - CORNER
         case "ring":
-            found = np.abs(radius - 0.7) - 0.24
+            found = np.abs(radius - 0.7) - 0.22
         case "heart":
-            found = polygon_distance(x, y, _heart())
+            found = polygon_distance(x, y, _heart()) - TIP
         case "cross":
-            a, b = 0.33, 0.92
+            a, b = 0.27, 0.86
             found = polygon_distance(
                 x, y, [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a),
-                       (-a, -a)])  # fmt: skip
+                       (-a, -a)]) - CORNER  # fmt: skip
         case "diamond":
-            found = polygon_distance(x, y, [(0, -1.0), (0.7, 0), (0, 1.0), (-0.7, 0)])
+            found = polygon_distance(x, y, [(0, -0.86), (0.62, 0), (0, 0.86), (-0.62, 0)]) - CORNER
         case "moon":
-            found = np.maximum(radius - 0.94, 0.8 - np.hypot(x - 0.46, y + 0.12))
+            found = polygon_distance(x, y, _moon()) - TIP
         case _:
             raise ValueError(f"no shape is called {shape!r}; there are {', '.join(SHAPES)}")
     return np.asarray(found, dtype=np.float32)
