@@ -21,7 +21,7 @@ class Recipe:
     heads: int = 8
     mlp_size: int = 512
     rope_theta: float = 200.0  # upstream's 5e6 leaves three or four waves that tell 24 patches apart
-    micro_tokens: int = 32_768  # image tokens of one forward and backward
+    micro_tokens: int = 16_384  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
     muon_rate: float = 0.02
     slow_rate: float = 1e-3  # patch embedder, final layer, timestep embedder

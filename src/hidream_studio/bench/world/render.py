@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 5.5  # an edge fades over so many pixels
-CHECKS = 8  # checks, and stripes, that the shorter side is long
+CHECKS = 4  # checks, and stripes, that the shorter side is long
 STRIPE_PERIOD, STRIPE_SHARE = 5 / 12, 0.5  # of a striped thing, in radii; the share in the thing's own colour
 DOT_PITCH, DOT_RADIUS = 5 / 12, 0.135  # of a dotted thing, in radii: nine in a circle or a square
 TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped thing is all in its own colour
