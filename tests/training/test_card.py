@@ -11,11 +11,11 @@ from training.evaluate import RECIPE
 
 from hidream_studio.bench.world.prompts import CLASSES
 
-SCALE = f"{RECIPE.noise_scale:g}"
+SCALE, GUIDANCE = f"{RECIPE.noise_scale:g}", f"{RECIPE.guidance_scale:g}"
 
 
 def row(*, count: int = 64, share: float = 0.5, dtype: str = "bfloat16", **setting: Any) -> dict[str, Any]:
-    given = {"device": "cuda", "side": 512, "steps": 50, "guidance": 3.0, "sampler": "euler"}
+    given = {"device": "cuda", "side": 512, "steps": 50, "guidance": RECIPE.guidance_scale, "sampler": "euler"}
     given |= {"noise_scale": RECIPE.noise_scale, "dtype": dtype, "count": dict.fromkeys(CLASSES, count), **setting}
     return {**given, **dict.fromkeys(CLASSES, share)}
 
@@ -23,7 +23,7 @@ def row(*, count: int = 64, share: float = 0.5, dtype: str = "bfloat16", **setti
 def test_the_default_recipe_as_a_cpu_computes_it_comes_first():
     rows = [row(noise_scale=6.0), row(guidance=4.0), row(side=256, steps=24), row(), row(dtype="float32"),
             row(sampler="unipc", dtype="float32")]  # fmt: skip
-    assert _main_table(rows).splitlines()[2].startswith(f"| 512², 50, 3, euler, {SCALE}, float32 |")
+    assert _main_table(rows).splitlines()[2].startswith(f"| 512², 50, {GUIDANCE}, euler, {SCALE}, float32 |")
 
 
 def test_what_a_cpu_drew_says_so(tmp_path: Path):
@@ -32,7 +32,7 @@ def test_what_a_cpu_drew_says_so(tmp_path: Path):
     (tmp_path / "adherence.json").write_text(json.dumps(found), encoding="utf-8")
     table = _main_table([*_rows(tmp_path / "adherence.json"), row(dtype="float32")])
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
-        f"512², 50, 3, euler, {SCALE}, float32", f"512², 50, 3, euler, {SCALE}, float32 (CPU)"
+        f"512², 50, {GUIDANCE}, euler, {SCALE}, float32", f"512², 50, {GUIDANCE}, euler, {SCALE}, float32 (CPU)"
     ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_a_class_that_was_not_judged_has_no_figure():
 def test_a_cell_rests_on_the_most_prompts_and_fewer_show():
     rows = [row(count=24, share=0.75), row(count=2, share=1.0), row(count=2, share=0.5, guidance=5.0)]
     table = next(text for text in _tables(rows) if text.startswith("**Euler, 512²**"))
-    assert "| 3 | – | – | – | – | – | 75 / 75 / 75 / 75 / 75 |" in table
+    assert f"| {GUIDANCE} | – | – | – | – | – | 75 / 75 / 75 / 75 / 75 |" in table
     assert "| 5 | – | – | – | – | – | *50 / 50 / 50 / 50 / 50* |" in table
     assert _counts(rows) == "24, in italics only 2"
     assert _counts([]) == "none"
