@@ -1,6 +1,6 @@
 """What FP8 loses on a trained model: the same held-out prompts and noise in several precisions, judged by adherence.
 
-    python benchmarks/fp8_loss.py [--checkpoint DIR] [--count 64] [--side 512] [--steps 50] [--guidance 3]
+    python benchmarks/fp8_loss.py [--checkpoint DIR] [--count 64] [--side 512] [--steps 50] [--guidance 2]
                                   [--precisions fp32 bf16 fp8] [--classes one two …] [--json OUT.json]
 
 Random weights exaggerate FP8's error; the embedded model's do not. Weights and activations of its blocks are quantised
@@ -118,7 +118,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=["fp32", "bf16", "fp8"])
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--guidance", type=float, default=3.0, help="above 1")
+    parser.add_argument("--guidance", type=float, default=RECIPE.guidance_scale, help="above 1")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
     return parser.parse_args(argv)

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
-RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
+PROFILE = read_profile(EMBEDDED_CHECKPOINT / "profile.json")
+RECIPE, QUICK = PROFILE.recipes["full"], next(preset for preset in PROFILE.presets if preset.id == "quick")
 
 CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 POOL = 4000  # held-out prompts of a class, of which few leave everything open
@@ -61,6 +62,7 @@ class Look:
     noise: Noise = "linked"
     noise_scale: float = RECIPE.noise_scale
     shift: float = RECIPE.shift
+    guidance_scale: float = RECIPE.guidance_scale
     other_seed: bool = False
     strength: float | None = None  # keeps the composition of the linked draft; 0 is that draft, enlarged
 
@@ -83,10 +85,12 @@ class Pair:
     final: Look
 
 
-def pairs(side: int, draft_steps: int, final_steps: int, noise_scale: float = RECIPE.noise_scale) -> list[Pair]:
+def pairs(
+    side: int, draft_steps: int, final_steps: int, noise_scale: float, draft_guidance: float, final_guidance: float
+) -> list[Pair]:
     """Everything that is compared. At the full size, which is a bucket, linked noise is upstream's."""
-    draft = Look(side // 2, draft_steps, noise_scale=noise_scale)
-    final = Look(side, final_steps, noise_scale=noise_scale)
+    draft = Look(side // 2, draft_steps, noise_scale=noise_scale, guidance_scale=draft_guidance)
+    final = Look(side, final_steps, noise_scale=noise_scale, guidance_scale=final_guidance)
     kept = [(f"keep composition {s:g}", replace(final, strength=s)) for s in (0.0, 0.3, 0.5, 0.7, 0.85, 0.95)]
     fresh = replace(final, strength=0.85, other_seed=True)
     half_scale, half_shift = noise_scale / 2, RECIPE.shift / 2
@@ -116,7 +120,7 @@ def _open(asked: Asked) -> bool:
 class Drawer:
     """The embedded model, many prompts at once: faster than a job at a time, and equal but for rounding."""
 
-    def __init__(self, checkpoint: Path, prompts: Sequence[str], guidance_scale: float, sampler: Sampler) -> None:
+    def __init__(self, checkpoint: Path, prompts: Sequence[str], sampler: Sampler) -> None:
         import torch
 
         from hidream_studio.model.checkpoint import open_checkpoint
@@ -129,8 +133,8 @@ class Drawer:
         tokenizer = PromptTokenizer(checkpoint)
         self._texts = [tokenizer.encode(prompt)[:-1] for prompt in prompts]
         self._empty = tokenizer.encode(UNCONDITIONAL_PROMPT)[:-1]
-        self._guidance_scale, self._sampler = guidance_scale, sampler
-        self._buckets = read_profile(EMBEDDED_CHECKPOINT / "profile.json").buckets
+        self._sampler = sampler
+        self._buckets = PROFILE.buckets
         self._noise: dict[tuple[int, int, Noise], Tensor] = {}
 
     def draw(self, look: Look, drafts: Sequence[Pixels] | None) -> list[Pixels]:
@@ -154,8 +158,8 @@ class Drawer:
                 kept = torch.cat([from_uint8(_enlarged(draft, look.side)) for draft in drafts[which]])
                 z = torch.lerp(kept.to(self.device), z, strength)
             solver = make_solver(self._sampler, schedule, noise_scale=look.noise_scale, seed=0, like=z)
-            predict = self._predictor(self._texts[which], side)
-            for state in denoise(predict, z, schedule, solver, self._guidance_scale):
+            predict = self._predictor(self._texts[which], side, guided=look.guidance_scale > 1)
+            for state in denoise(predict, z, schedule, solver, look.guidance_scale):
                 z = state.z
             return [to_uint8(one[None], side, side) for one in z]
 
@@ -173,11 +177,10 @@ class Drawer:
                 self._noise[key] = patchify(initial_noise(seed, side, side, 1.0, mode, self._buckets))
         return torch.cat([self._noise[key] for key in keys])
 
-    def _predictor(self, texts: list[list[int]], side: int) -> Predict:
+    def _predictor(self, texts: list[list[int]], side: int, *, guided: bool) -> Predict:
         import torch
         import torch.nn.functional as F
 
-        guided = self._guidance_scale > 1
         texts = [*texts, *([self._empty] * len(texts) if guided else [])]
         length = max(len(text) for text in texts)
         length += -(length + 1 + side * side) % 8  # keys a multiple of 8, as masked attention likes it
@@ -308,7 +311,8 @@ def main() -> int:
     parser.add_argument("--draft-steps", type=int, default=24)
     parser.add_argument("--final-steps", type=int, default=36)
     parser.add_argument("--noise-scale", type=float, default=RECIPE.noise_scale, help="of the noise to start from")
-    parser.add_argument("--guidance", type=float, default=RECIPE.guidance_scale)
+    parser.add_argument("--draft-guidance", type=float, default=QUICK.guidance_scale)
+    parser.add_argument("--guidance", type=float, default=RECIPE.guidance_scale, help="of the finals")
     parser.add_argument("--sampler", choices=("unipc", "euler"), default=RECIPE.sampler)
     parser.add_argument("--processes", type=int, default=1, help="that judge pictures")
     parser.add_argument("--sheet", type=int, default=8, help="prompts on the contact sheet")
@@ -320,8 +324,11 @@ def main() -> int:
         print(f"[{time.monotonic() - begun_s:5.1f} s] {text}", file=sys.stderr, flush=True)
 
     prompts = open_prompts(options.count)
-    compared = pairs(options.side, options.draft_steps, options.final_steps, options.noise_scale)
-    drawer = Drawer(options.checkpoint, [asked.prompt for asked in prompts], options.guidance, options.sampler)
+    compared = pairs(
+        options.side, options.draft_steps, options.final_steps, options.noise_scale, options.draft_guidance,
+        options.guidance,
+    )  # fmt: skip
+    drawer = Drawer(options.checkpoint, [asked.prompt for asked in prompts], options.sampler)
     say(f"model loaded onto {drawer.device}")
     pictures = draw_all(drawer, compared, say)
     jobs = [(asked, compared, {look: drawn[i] for look, drawn in pictures.items()}) for i, asked in enumerate(prompts)]

@@ -113,7 +113,7 @@ def show(camera: Camera) -> None:
     compose(page, PROMPT, 1)
     page.get_by_role("textbox", name="Seed;").fill("7")
     page.get_by_role("textbox", name="Steps;").fill("8, 16, 24")
-    page.get_by_role("textbox", name="Guidance").fill("1, 3, 5")
+    page.get_by_role("textbox", name="Guidance").fill("1, 2, 3")
     page.wait_for_function("document.querySelector('.generate').innerText.includes('9')")
     page.locator(".generate").click()
     page.wait_for_selector(".contact")

@@ -42,7 +42,8 @@ TABLE_SIDES = (256, 384, 512)
 TABLE_CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 TABLE_COUNT = 48  # prompts a class
 CHUNK_PICTURES = 20  # that one process judges at a time
-RECIPE = read_profile(EMBEDDED_CHECKPOINT / "profile.json").recipes["full"]
+PROFILE = read_profile(EMBEDDED_CHECKPOINT / "profile.json")
+RECIPE = PROFILE.recipes["full"]
 GUIDANCE = RECIPE.guidance_scale
 
 
@@ -247,7 +248,7 @@ def table_settings() -> list[Setting]:
 
 
 def main_settings(default: RecipeDefaults = RECIPE) -> list[Setting]:
-    """The default recipe first, and as a draft; then what is near it. None twice, whatever the default is."""
+    """The default recipe first, also at a draft's size and steps; the presets; what is near. None twice."""
     usual, scale = default.guidance_scale, default.noise_scale
     near = [
         *((usual, sampler, scale) for sampler in (default.sampler, "euler", "unipc")),
@@ -259,7 +260,7 @@ def main_settings(default: RecipeDefaults = RECIPE) -> list[Setting]:
         Setting(side, steps, guidance, sampler, other)
         for guidance, sampler, other in near for side, steps in ((512, 50), (256, 24))
     ]  # fmt: skip
-    presets = [Setting(side, steps, usual, default.sampler, scale) for side, steps in ((384, 28), (512, 36))]
+    presets = [Setting(p.width, p.steps, p.guidance_scale, default.sampler, scale) for p in PROFILE.presets]
     return list(dict.fromkeys([*found[:4], *presets, *found[4:]]))
 
 

@@ -184,14 +184,9 @@ def _of_thing(
 def _dots_distance(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:
     """Signed distances in radii to the nearest dot, beyond all dots where that one is left out."""
     across, down = (torch.floor(at / render.DOT_PITCH + 0.5) * render.DOT_PITCH for at in (x, y))
-    scale = (shapes.TABLE_SIDE - 1) / (2 * shapes.TABLE_REACH)
-    column, row = (
-        torch.floor((at + shapes.TABLE_REACH) * scale + 0.5).clamp(0, shapes.TABLE_SIDE - 1).int()
-        for at in (across, down)
-    )
-    inside = table[(shape.clamp(min=0).int() * shapes.TABLE_SIDE + row) * shapes.TABLE_SIDE + column]
+    whole = _from_outline(shape, across, down, table) < -(render.DOT_RADIUS + render.DOT_RIM)
     distance = torch.sqrt((x - across).square() + (y - down).square()) - render.DOT_RADIUS
-    return torch.where(inside < -(render.DOT_RADIUS + render.DOT_RIM), distance, torch.ones_like(distance))
+    return torch.where(whole, distance, torch.ones_like(distance))
 
 
 def _from_outline(shape: Tensor, x: Tensor, y: Tensor, table: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from hidream_studio.bench.adherence import check
 from hidream_studio.bench.world.captions import Asked, AskedSign, AskedThing, caption
 from hidream_studio.bench.world.prompts import CLASSES, held_out, judged_scene
 from hidream_studio.bench.world.render import render
-from hidream_studio.bench.world.scenes import PLACES, Background, Scene, Sign, Thing, draw_scene
+from hidream_studio.bench.world.scenes import PLACES, Background, Scene, Sign, Thing, draw_scene, letter_height
 
 BLUE = Background("plain", "light blue", "light blue")
-HEART = Thing("heart", "red", "plain", "medium", 0.15, 0.5, 0.26)
-SIGN = Sign("OK", "white", "black", 0.2, 0.5, 0.69)
+HEART = Thing("heart", "red", "plain", "medium", 0.15, 0.5, 0.25)
+SIGN = Sign("OK", "white", "black", letter_height(2), 0.5, 0.75)
 ASKED = Asked(
     'a red heart above a white sign that says "OK" on a light blue background',
     (AskedThing("heart", "red", "plain", "medium", None),), AskedSign("OK", "white", None, None), "above", BLUE,

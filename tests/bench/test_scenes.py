@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hidream_studio.bench.world.scenes import MIN_TEXTURED_RADIUS, NARROW, draw_scene
+from hidream_studio.bench.world.scenes import MIN_TEXTURED_RADIUS, NARROW, TEXTURES, draw_scene
 
 
 def test_only_things_with_room_for_it_have_a_texture():
@@ -14,6 +14,14 @@ def test_only_things_with_room_for_it_have_a_texture():
     assert len(textured) > 300
     assert {"striped", "dotted"} == {thing.texture for thing in textured}
     assert all(thing.radius >= MIN_TEXTURED_RADIUS and thing.shape not in NARROW for thing in textured)
+
+
+def test_things_among_three_or_beside_a_sign_are_plain():
+    random = Random(9)
+    scenes = [draw_scene(random, kind) for kind in ("three", "sign and thing") for _ in range(400)]
+    crowded = [scene for scene in scenes if scene.kind == "three" or scene.layout in ("left of", "right of")]
+    assert {thing.texture for scene in crowded for thing in scene.things} == {"plain"}
+    assert {thing.texture for scene in scenes if scene not in crowded for thing in scene.things} == set(TEXTURES)
 
 
 def test_sizes_and_places_come_from_short_lists():

@@ -19,13 +19,24 @@ from hidream_studio.bench.world.captions import Asked, AskedSign, AskedThing
 from hidream_studio.bench.world.palette import PALETTE, PALETTE_NAMES
 from hidream_studio.bench.world.prompts import judged_scene
 from hidream_studio.bench.world.render import render
-from hidream_studio.bench.world.scenes import PATTERNS, PLACES, TEXTURES, Background, Scene, Sign, Texture, Thing
+from hidream_studio.bench.world.scenes import (
+    PATTERNS,
+    PLACES,
+    RADII,
+    TEXTURES,
+    Background,
+    Scene,
+    Sign,
+    Texture,
+    Thing,
+    letter_height,
+)
 from hidream_studio.bench.world.shapes import SHAPES
 
 Pixels = npt.NDArray[np.uint8]
 
 GREEN = Background("plain", "light green", "light green")
-STAR = Thing("star", "purple", "plain", "medium", 0.18, 0.5, 0.5, "center")
+STAR = Thing("star", "purple", "plain", "medium", RADII["medium"], 0.5, 0.5, "center")
 
 
 def alone(thing: Thing, background: Background = GREEN, *more: Thing) -> Scene:
@@ -79,12 +90,12 @@ def test_a_thing_is_found_where_it_was_drawn_in_every_size(size):
     thing = replace(STAR, x=0.3, y=0.6, place=None)
     found = check(render(alone(thing), *size), asked_for(thing)).things[0]
     assert found is not None and found.iou > 0.9
-    assert abs(found.x - 0.3) < 0.01 and abs(found.y - 0.6) < 0.01 and abs(found.radius - 0.18) < 0.008
+    assert abs(found.x - 0.3) < 0.01 and abs(found.y - 0.6) < 0.01 and abs(found.radius - RADII["medium"]) < 0.008
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_other_shape_is_told_from_the_asked_one(shape):
-    picture = render(alone(replace(STAR, shape=shape, radius=0.11, size="small")), 256, 256)
+    picture = render(alone(replace(STAR, shape=shape, radius=RADII["small"], size="small")), 256, 256)
     for other in SHAPES:
         asked = asked_for(replace(STAR, shape=other, size="small"))
         assert check(picture, asked).right == (other == shape), other
@@ -122,7 +133,7 @@ def test_an_extra_thing_is_seen_on_every_background_said_or_not(pattern, said):
     asked = asked_for(STAR, background if said else None)
     assert check(render(alone(STAR, background), 256, 256), asked).wrong == ()
     for shape in ("star", "moon", "ring"):
-        extra = Thing(shape, "black", "plain", "small", 0.11, 0.18, 0.2)
+        extra = Thing(shape, "black", "plain", "small", RADII["small"], 0.18, 0.2)
         verdict = check(render(alone(STAR, background, extra), 256, 256), asked)
         assert any("something else" in why for why in verdict.wrong), shape
 
@@ -150,8 +161,8 @@ def test_a_thing_of_another_size_is_wrong(asked, drawn):
     assert any(f"not {asked}" in why for why in verdict.wrong)
 
 
-def signed(text: str, ink: str = "black") -> Pixels:
-    sign = Sign(text, "white", ink, 0.2, 0.5, 0.5)
+def signed(text: str, ink: str = "black", *, beside: bool = False) -> Pixels:
+    sign = Sign(text, "white", ink, letter_height(len(text), beside=beside), 0.5, 0.5)
     return render(Scene("sign", GREEN, (), sign, "free"), 256, 256)
 
 
@@ -160,7 +171,8 @@ def test_letters_that_look_alike_are_told_apart(asked, drawn):
     for text, right in ((asked, True), (drawn, False), (f"A{drawn}T", False)):
         hoped = f"A{asked}T" if len(text) > 1 else asked
         said = Asked("", (), AskedSign(hoped, "white", None, None), None, GREEN)
-        assert check(signed(text), said).right == right
+        for beside in (False, True):  # there three letters are smaller
+            assert check(signed(text, beside=beside), said).right == right
 
 
 def test_letters_in_another_ink_than_asked_are_wrong():
@@ -200,11 +212,11 @@ def test_every_size_that_is_drawn_is_told(radius):
 
 
 def test_halfway_between_two_places_is_at_neither():
-    picture = render(alone(replace(STAR, radius=0.16, x=0.375)), 256, 256)
+    picture = render(alone(replace(STAR, x=0.375)), 256, 256)
     assert not any(check(picture, asked_for(replace(STAR, place=place))).right for place in ("left", "center"))
 
 
 def test_a_thing_moved_to_another_place_is_wrong():
     for place, (x, y) in PLACES.items():
-        moved = replace(STAR, radius=0.16, x=x, y=y)
+        moved = replace(STAR, x=x, y=y)
         assert check(render(alone(moved), 256, 256), asked_for(STAR)).right == (place == "center")

@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hidream_studio.bench.world.render import EDGE_PX, render_values
+from hidream_studio.bench.world.glyphs import ADVANCE, LETTER_HEIGHT
+from hidream_studio.bench.world.render import (
+    DOT_PITCH,
+    DOT_RADIUS,
+    DOT_RIM,
+    EDGE_PX,
+    STRIPE_PERIOD,
+    dots_distance,
+    render_values,
+)
 from hidream_studio.bench.world.scenes import (
     LARGEST_ASIDE,
+    NARROW,
     RADII,
     Background,
     Pattern,
     Scene,
     Thing,
+    letter_height,
     pack,
 )
 from hidream_studio.bench.world.shapes import SHAPES, shape_distance
@@ -53,7 +64,10 @@ def test_no_check_ends_at_the_frame_or_near_it(size, pattern):
 
 @pytest.mark.parametrize(("shape", "room"), [(shape, 1.5 if shape == "moon" else 4) for shape in SHAPES])
 def test_shapes_end_inside_of_patches(shape, room):
-    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512²."""
+    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512².
+
+    The tip of a large moon ends 2.5 px from a border; all others leave room for half an edge and more.
+    """
     line = np.linspace(-1.1, 1.1, 2201, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     inside = shape_distance(shape, x, y) < 0
@@ -63,6 +77,28 @@ def test_shapes_end_inside_of_patches(shape, room):
     for radius in (*RADII.values(), LARGEST_ASIDE):
         px = np.abs(reach) * radius * SIDE
         assert np.abs(px - np.round(px / PATCH) * PATCH).min() > room, (radius, px)
+
+
+def test_stripes_dots_and_letters_repeat_with_patches():
+    for radius in (RADII["medium"], LARGEST_ASIDE, RADII["large"]):
+        assert (
+            STRIPE_PERIOD * radius * SIDE % (PATCH / 2)
+            == pytest.approx(0, abs=1e-9)
+            == pytest.approx(DOT_PITCH * radius * SIDE % (PATCH / 2), abs=1e-9)
+        )
+    for count in range(1, 5):
+        for beside in (False, True):
+            advance = letter_height(count, beside=beside) / LETTER_HEIGHT * ADVANCE * SIDE
+            assert advance % PATCH == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in NARROW])
+def test_dots_are_whole_or_left_out(shape):
+    line = np.linspace(-1.1, 1.1, 441, dtype=np.float32)
+    x, y = np.meshgrid(line, line)
+    dots = dots_distance(SHAPES.index(shape), x, y) < 0
+    assert dots.sum() * (line[1] - line[0]) ** 2 > 4.5 * np.pi * DOT_RADIUS**2  # five at least
+    assert shape_distance(shape, x, y)[dots].max() < -DOT_RIM + 0.02  # of the table
 
 
 def test_a_thing_looks_the_same_patch_by_patch_wherever_it_stands():

@@ -100,7 +100,10 @@ def test_seeds_alone_are_no_contact_sheet():
 
 
 def test_a_sweep_keeps_its_rows_and_columns_when_a_picture_of_it_is_thrown_out():
-    holed = [version("a02", steps=8), version("a03", steps=12, guidance_scale=1.0), version("a04", steps=12)]
+    holed = [
+        version(f"a{index:02}", steps=steps, guidance_scale=scale)
+        for index, (steps, scale) in enumerate([(8, 3.0), (12, 1.0), (12, 3.0)], start=2)
+    ]
     axes = contact_axes(holed)
     assert axes is not None
     assert (axes.rows, axes.columns) == (["guidance 1", "guidance 3"], ["8 steps", "12 steps"])

@@ -73,11 +73,7 @@ def dots_distance(shape: int, x: Floats, y: Floats, phase: float = 0.0) -> Float
     `phase`, in pitches, moves the dots; a thing has one in its middle.
     """
     across, down = (((np.floor(at / DOT_PITCH + phase + 0.5) - phase) * DOT_PITCH).astype(np.float32) for at in (x, y))
-    scale = (TABLE_SIDE - 1) / (2 * TABLE_REACH)
-    column, row = (
-        np.floor((at + TABLE_REACH) * scale + 0.5).clip(0, TABLE_SIDE - 1).astype(int) for at in (across, down)
-    )
-    whole = shape_tables()[shape][row, column] < -(DOT_RADIUS + DOT_RIM)
+    whole = shape_table_distance(shape, across, down) < -(DOT_RADIUS + DOT_RIM)
     return np.where(whole, np.hypot(x - across, y - down) - DOT_RADIUS, 1.0).astype(np.float32)
 
 

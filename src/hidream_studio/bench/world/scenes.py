@@ -3,8 +3,9 @@
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
-looks the same, patch by patch, wherever it stands. Sizes are such that shapes end inside of patches there, and that
-stripes and dots repeat with every patch, every one and a half or every second.
+looks the same, patch by patch, wherever it stands. Sizes are such that shapes end inside of patches there (a large
+moon's tip nearly on a border), and that stripes and dots repeat with every patch, every one and a half or every second.
+Things among three or beside a sign are plain: there is much to learn in such a scene without it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ WORDS = ("OK", "HI", "YES", "NO", "GO", "STOP", "OPEN", "UP", "ON", "OFF", "NEW"
          "ART", "CAFE", "BAR", "ZOO", "SUN", "HEY", "LOVE", "HOT", "ICE", "MAP", "TOP", "WOW", "BYE", "YO")  # fmt: skip
 LETTERS, DIGITS, MARKS = CHARACTERS[:26], CHARACTERS[26:36], CHARACTERS[36:]
 LENGTH_WEIGHTS = (0.20, 0.30, 0.40, 0.10)  # of one to four characters
-SIGN_ADVANCE, NARROW_ADVANCE = 3 / 16, 2 / 16  # from one letter to the next; the second beside a thing, from three on
+LETTER_ADVANCE, TIGHT_ADVANCE = 3 / 16, 2 / 16  # shares of the shorter side; the second: three or four beside a thing
 BOARD_PAD_X, BOARD_PAD_Y, BOARD_CORNER = 1.75, 1.8, 1.3  # in the letters' grid units
 
 
@@ -255,7 +256,7 @@ def _sign(random: Random, background: Background, *, beside: bool = False, avoid
 
 def letter_height(count: int, *, beside: bool = False) -> float:
     """Of a sign with `count` letters, as a share of the shorter side; `beside` a thing there is less room."""
-    return (NARROW_ADVANCE if beside and count > 2 else SIGN_ADVANCE) * LETTER_HEIGHT / ADVANCE
+    return (TIGHT_ADVANCE if beside and count > 2 else LETTER_ADVANCE) * LETTER_HEIGHT / ADVANCE
 
 
 def _legible(ink: str, board: str) -> bool:

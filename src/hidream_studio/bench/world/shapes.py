@@ -52,19 +52,16 @@ def _heart() -> list[tuple[float, float]]:
 
 
 def _moon() -> list[tuple[float, float]]:
-    """A disc without the part that another one covers, along both arcs from one tip to the other."""
-    radius, cut, middle = 0.91, 0.83, np.array([0.46, -0.12])
-    away = float(np.hypot(*middle))
-    along = (away**2 + radius**2 - cut**2) / (2 * away)  # of the line through both tips, from the disc's middle
-    towards, half = middle / away, float(np.sqrt(radius**2 - along**2))
-    tips = [along * towards + side * half * np.array([-towards[1], towards[0]]) for side in (1, -1)]
-    arcs = []
-    for center, size, (start, end), far in ((np.zeros(2), radius, tips, True), (middle, cut, tips[::-1], False)):
-        first, last = (float(np.arctan2(*(tip - center)[::-1])) for tip in (start, end))
-        turn = (last - first) % (2 * np.pi)
-        turn = turn if (turn > np.pi) == far else turn - 2 * np.pi
-        arcs.append([center + size * np.array([np.cos(a), np.sin(a)]) for a in first + turn * np.linspace(0, 1, 64)])
-    return [(float(x), float(y)) for arc in arcs for x, y in arc[:-1]]
+    """A disc around the origin without what another one covers: along its own arc from tip to tip, and back."""
+    radius, cut, middle = 0.91, 0.83, complex(0.46, -0.12)
+    away = abs(middle)
+    tip_x = (away**2 + radius**2 - cut**2) / (2 * away)  # both tips, with the other disc's middle to the right
+    tip = complex(tip_x, (radius**2 - tip_x**2) ** 0.5)
+    outer, inner = float(np.angle(tip)), float(np.angle(tip - away))
+    back = radius * np.exp(1j * np.linspace(outer, 2 * np.pi - outer, 64))
+    bay = away + cut * np.exp(1j * np.linspace(2 * np.pi - inner, inner, 64))
+    points = middle / away * np.concatenate((back[:-1], bay[:-1]))
+    return [(float(point.real), float(point.imag)) for point in points]
 
 
 def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
