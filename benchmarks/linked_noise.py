@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
 PROFILE = read_profile(EMBEDDED_CHECKPOINT / "profile.json")
-RECIPE, QUICK = PROFILE.recipes["full"], next(preset for preset in PROFILE.presets if preset.id == "quick")
+RECIPE, QUICK = PROFILE.recipes["full"], PROFILE.preset("quick")
 
 CLASSES: tuple[PromptClass, ...] = ("one", "two", "three", "texture", "sign")
 POOL = 4000  # held-out prompts of a class, of which few leave everything open
@@ -308,7 +308,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=64, help="prompts")
     parser.add_argument("--checkpoint", type=Path, default=EMBEDDED_CHECKPOINT, help="of the embedded model's profile")
     parser.add_argument("--side", type=int, default=512, help="of the finals, px; drafts have half of it")
-    parser.add_argument("--draft-steps", type=int, default=24)
+    parser.add_argument("--draft-steps", type=int, default=QUICK.steps)
     parser.add_argument("--final-steps", type=int, default=36)
     parser.add_argument("--noise-scale", type=float, default=RECIPE.noise_scale, help="of the noise to start from")
     parser.add_argument("--draft-guidance", type=float, default=QUICK.guidance_scale)

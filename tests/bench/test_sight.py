@@ -104,7 +104,7 @@ def test_every_other_shape_is_told_from_the_asked_one(shape):
 @pytest.mark.parametrize("drawn", TEXTURES)
 @pytest.mark.parametrize("shape", ["triangle", "square", "heart", "circle"])
 def test_textures_are_told_apart(shape, drawn):
-    picture = render(alone(replace(STAR, shape=shape, texture=drawn, radius=0.15)), 256, 256)
+    picture = render(alone(replace(STAR, shape=shape, texture=drawn)), 256, 256)
     for texture in TEXTURES:
         verdict = check(picture, asked_for(replace(STAR, shape=shape, texture=texture)))
         assert verdict.right == (texture == drawn), (texture, verdict.wrong)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -81,15 +83,12 @@ def test_shapes_end_inside_of_patches(shape, room):
 
 def test_stripes_dots_and_letters_repeat_with_patches():
     for radius in (RADII["medium"], LARGEST_ASIDE, RADII["large"]):
-        assert (
-            STRIPE_PERIOD * radius * SIDE % (PATCH / 2)
-            == pytest.approx(0, abs=1e-9)
-            == pytest.approx(DOT_PITCH * radius * SIDE % (PATCH / 2), abs=1e-9)
-        )
-    for count in range(1, 5):
-        for beside in (False, True):
-            advance = letter_height(count, beside=beside) / LETTER_HEIGHT * ADVANCE * SIDE
-            assert advance % PATCH == pytest.approx(0, abs=1e-9)
+        for period in (STRIPE_PERIOD, DOT_PITCH):
+            halves = period * radius * SIDE / (PATCH / 2)
+            assert halves == pytest.approx(round(halves))
+    for count, beside in product(range(1, 5), (False, True)):
+        patches = letter_height(count, beside=beside) / LETTER_HEIGHT * ADVANCE * SIDE / PATCH
+        assert patches == pytest.approx(round(patches))
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in NARROW])
