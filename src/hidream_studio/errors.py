@@ -19,6 +19,9 @@ StudioError
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 
 class StudioError(Exception):
     """Base of all. `message` is one sentence for the user; `code` is stable and machine-readable."""
@@ -34,6 +37,17 @@ class StudioError(Exception):
 
 class RequestError(StudioError):
     code = "invalid_request"
+
+
+@contextmanager
+def naming(name: Callable[[str], str]) -> Iterator[None]:
+    """A RequestError leaves with its field called `name(field)`: as who asked called it."""
+    try:
+        yield
+    except RequestError as error:
+        if error.field is not None:
+            error.field = name(error.field)
+        raise
 
 
 class PromptError(RequestError):

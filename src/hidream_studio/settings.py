@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Precision = Literal["bf16", "fp8", "fp32"]
@@ -49,6 +49,17 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
     step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
+
+    @field_validator("model", "data", "token_file")
+    @classmethod
+    def _at_home(cls, place: str | Path | None) -> str | Path | None:
+        """With a leading ~ written out, which a shell leaves alone after an equals sign, and the environment always."""
+        if place is None or not str(place).startswith("~"):
+            return place
+        try:
+            return type(place)(Path(place).expanduser())
+        except RuntimeError as error:
+            raise ValueError(f"{place}: there is no such home folder") from error
 
     @property
     def checkpoint(self) -> str:

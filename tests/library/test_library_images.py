@@ -178,6 +178,27 @@ def test_a_deleted_picture_leaves_no_file_and_does_not_come_back(library: Librar
     again.close()
 
 
+def test_a_deleted_picture_whose_file_stays_does_not_come_back_and_its_file_goes_when_it_can(
+    library: Library, stored: Store, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = stored()
+    file = library.file_path(picture.id)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "it is held by another program", str(path))
+
+    with monkeypatch.context() as held:
+        held.setattr(Path, "unlink", refuse)
+        library.delete_image(picture.id)
+        library.close()
+        again = Library.open(data)
+        assert file.exists() and again.images() == []
+        again.close()
+    last = Library.open(data)
+    assert not file.exists() and last.images() == []
+    last.close()
+
+
 def test_a_thumbnail_is_made_once_however_many_ask(library: Library, stored: Store) -> None:
     picture = stored()
     paths: list[Path] = []

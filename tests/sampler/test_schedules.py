@@ -67,6 +67,7 @@ def test_a_tail_has_no_first_step_of_nearly_no_length() -> None:
 
 def test_the_ends_of_the_strength_are_nothing_and_everything() -> None:
     assert make_schedule("full", 20, 3.0, start_sigma=0.0).steps == 0
+    assert make_schedule("full", 20, 3.0, start_sigma=5e-324).steps == 0  # 0 in float32
     assert make_schedule("full", 20, 3.0, start_sigma=1.0) == full_schedule(20, 3.0)
     assert make_schedule("full", 20, 3.0, start_sigma=1e-6).steps == 1
 

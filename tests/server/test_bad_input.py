@@ -86,8 +86,11 @@ def test_what_is_no_json_of_ours_is_refused(server: StudioServer, body: bytes) -
 
 def test_json_under_another_name_is_refused(server: StudioServer) -> None:
     """A foreign page can send text/plain without asking first; it is not read as JSON."""
-    answer = server.client.post("/api/jobs", content=json.dumps(SMALL), headers={"Content-Type": "text/plain"})
-    assert answer.status_code == 422
+    for path in ("/api/jobs", "/generate/t2i"):
+        answer = server.client.post(path, content=json.dumps(SMALL), headers={"Content-Type": "text/plain"})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == "Content-Type"
+        assert answer.json()["error"]["limit"] == "application/json"
 
 
 def test_a_body_over_the_limit_is_413_with_or_without_its_length(server: StudioServer) -> None:

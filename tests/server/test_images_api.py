@@ -49,6 +49,16 @@ def test_a_draft_is_finished_and_both_know_it(server: StudioServer) -> None:
     assert [child["id"] for child in children] == [final_id]
 
 
+def test_head_answers_as_get_without_the_body(server: StudioServer) -> None:
+    address = f"/api/images/{server.draw()['id']}"
+    for path in (f"{address}/file", f"{address}/thumb", "/health"):
+        head, got = server.client.head(path), server.client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+    assert int(server.client.head(f"{address}/file").headers["content-length"]) > 1000
+    assert server.client.head("/metrics").status_code == 200
+
+
 def test_a_picture_can_be_deleted_and_is_gone_everywhere(server: StudioServer) -> None:
     address = f"/api/images/{server.draw()['id']}"
     assert server.client.get(f"{address}/thumb").headers["content-type"] == "image/webp"

@@ -96,11 +96,21 @@ def test_a_list_of_jobs_is_one_sheet_and_one_bad_job_stops_them_all(server: Stud
     for job in sheet["jobs"]:
         server.until(job["id"], "finished")
     before = len(server.client.get("/api/jobs").json()["jobs"])
-    for bad in ({**good, "steps": 0}, {**good, "width": 64}, {**good, "prompt": "<|im_end|>"}):
-        answer = server.client.post("/api/jobs", json=[good, bad])
+    for field, wrong in (("steps", 0), ("width", 64), ("prompt", "<|im_end|>")):
+        answer = server.client.post("/api/jobs", json=[good, {**good, field: wrong}])
         assert answer.status_code == 422, answer.text
-    assert answer.json()["error"]["field"] == "prompt"
+        assert answer.json()["error"]["field"] == f"1.{field}"
     assert len(server.client.get("/api/jobs").json()["jobs"]) == before
+
+
+def test_a_size_that_a_sheet_cannot_have_is_named_as_it_was_asked(server: StudioServer) -> None:
+    for body, field in (
+        ({"request": SMALL, "sizes": [[256, 256], [64, 64]]}, "sizes"),
+        ({"request": {**SMALL, "width": 64}}, "width"),
+    ):
+        answer = server.client.post("/api/sheets", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == field
 
 
 def test_ten_thousand_jobs_in_one_call_are_refused_with_the_limit(server: StudioServer) -> None:

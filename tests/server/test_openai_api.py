@@ -122,7 +122,8 @@ def test_another_model_s_name_is_told_to_be_another(client: openai.OpenAI) -> No
     ("field", "wrong"),
     [
         ("prompt", {"prompt": ""}), ("n", {"n": 0}), ("n", {"n": 11}), ("size", {"size": "big"}),
-        ("size", {"size": "99999x1"}), ("width", {"size": "64x64"}), ("seed", {"seed": -1}),
+        ("size", {"size": "99999x1"}), ("size", {"size": "64x64"}), ("size", {"size": "64x64", "n": 2}),
+        ("seed", {"seed": -1}),
         ("seed", {"seed": 2**53 - 1, "n": 2}), ("partial_images", {"partial_images": 2}),
         ("background", {"background": "transparent"}), ("temperature", {"temperature": 1}),
         ("steps", {"num_inference_steps": 201}),

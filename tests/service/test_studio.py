@@ -109,6 +109,19 @@ def test_a_lane_is_cleared_without_touching_the_other(live: LiveStudio):
         live.until_job(view.id, lambda job: job.state == "cancelled")
 
 
+def test_a_page_of_jobs_is_full_also_where_the_library_is_behind(live: LiveStudio):
+    """The library hears later than the queue that a job runs; a page that is not full says that nothing follows."""
+    ended = [live.draw(seed=seed).id for seed in range(3)]
+    running = live.submit(width=512, height=512, steps=200)
+    live.until_step(running.id, 2)
+    live.library.update_job(running.id, state="queued")
+    seen = live.run(live.studio.jobs(states=("queued", "finished"), limit=2))
+    assert [view.id for view in seen] == ended[:0:-1]
+    rest = live.run(live.studio.jobs(states=("queued", "finished"), limit=2, before=seen[-1].id))
+    assert rest[0].id == ended[0]
+    live.run(live.studio.cancel(running.id))
+
+
 def test_a_paused_lane_starts_nothing_until_it_is_resumed_and_the_other_goes_on(live: LiveStudio):
     live.call(lambda: live.studio.pause("final"))
     finals = [live.submit(lane="final", seed=seed) for seed in range(3)]

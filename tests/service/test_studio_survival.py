@@ -151,18 +151,20 @@ def test_stopping_puts_back_what_runs_and_the_next_server_draws_it_once(open_stu
     assert [again.library.job(view.id).attempts for view in views] == [1, 1, 1]
 
 
-def test_a_job_that_took_the_server_with_it_twice_is_not_drawn_a_third_time(open_studio: OpenStudio):
+def test_a_job_that_three_servers_ended_with_is_not_drawn_a_fourth_time_and_one_of_two_is(open_studio: OpenStudio):
     live = open_studio()
     live.call(live.studio.pause)
-    view = live.submit()
-    for _ in range(2):  # as the library is left by a server that is killed in the middle of it
+    often, twice = live.submit(), live.submit(seed=2)
+    for view in (often, often, often, twice, twice):  # as a server that is killed in the middle leaves the library
         live.library.begin_attempt(view.id)
     live.close()
     again = open_studio()
-    end = again.wait(view.id)
+    end = again.wait(often.id)
     assert end.state == "failed"
     assert end.error is not None
-    assert "died twice while drawing it, so it is not tried again" in end.error.message
+    assert "the whole server ended 3 times while it was drawn, so it is not tried again" in end.error.message
+    again.call(again.studio.resume)
+    assert again.wait(twice.id).state == "finished"
 
 
 def test_the_next_server_finishes_drafts_that_are_still_there_and_says_of_the_others_that_they_are_gone(

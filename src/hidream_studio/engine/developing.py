@@ -86,6 +86,7 @@ class Darkroom:
             self._outbox.send(
                 Failed(draw.job_id, OutOfMemoryError.code, f"{message}to write it; a smaller size needs less")
             )
+            return
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
             message = f"the picture was drawn but could not be written as PNG: {type(error).__name__}: {error}"
             self._outbox.send(Failed(draw.job_id, StudioError.code, message))

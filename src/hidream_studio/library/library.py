@@ -336,7 +336,7 @@ class Library:
             sweep_temporary(folder)
         self._remove_deleted()
         with self._database.reading() as session:
-            known = set(session.scalars(select(ImageRow.id)))
+            known = {*session.scalars(select(ImageRow.id)), *session.scalars(select(DeletedImageRow.id))}
         for path, facts in adoption.orphans(self.data / IMAGES_FOLDER, known):
             waiting = None
             if facts.job_id is not None:

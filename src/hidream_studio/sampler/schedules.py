@@ -54,9 +54,9 @@ class Schedule:
         """
         if sigma >= self.start_sigma:
             return self
-        if sigma <= 0:
-            return Schedule((), (0.0,))
         start = float(np.float32(sigma))
+        if start <= 0:
+            return Schedule((), (0.0,))
         kept = [i for i in range(self.steps) if self.sigmas[i] < start]
         if kept and start - self.sigmas[kept[0]] < (self.sigmas[kept[0]] - self.sigmas[kept[0] + 1]) / 2:
             kept = kept[1:]

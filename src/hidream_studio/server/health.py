@@ -16,6 +16,7 @@ from hidream_studio.service.views import queue_to_dict
 router = APIRouter(tags=["health"])
 
 
+@router.head("/health", include_in_schema=False)
 @router.get(
     "/health",
     response_model=HealthAnswer,
@@ -29,6 +30,7 @@ async def health(studio: StudioOfApp) -> Response:
     return JSONResponse(answer.model_dump(mode="json", exclude_none=True), status_code=status)
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     response_class=Response,

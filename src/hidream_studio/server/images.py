@@ -104,6 +104,7 @@ def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
     return image_to_dict(record) | {"lineage": [image_to_dict(relative) for relative in library.lineage(image_id)]}
 
 
+@router.head("/{image_id}/file", include_in_schema=False)
 @router.get(
     "/{image_id}/file",
     name="image_file",
@@ -115,6 +116,7 @@ def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
     return _file(library.file_path(image_id), "image/png", name=f"hidream-{image_id}.png")
 
 
+@router.head("/{image_id}/thumb", include_in_schema=False)
 @router.get(
     "/{image_id}/thumb",
     response_class=FileResponse,

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from hidream_studio.errors import NotFoundError, RequestError
+from hidream_studio.errors import NotFoundError, RequestError, naming
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
@@ -147,9 +147,10 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
             field="seed", limit=MAX_SEED,
         )  # fmt: skip
     requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
-    if count == 1:
-        return [await studio.submit(requests[0])]
-    return list((await studio.submit_list(requests, field="n")).jobs)
+    with naming(lambda field: "size" if field in ("width", "height") else field):
+        if count == 1:
+            return [await studio.submit(requests[0])]
+        return list((await studio.submit_list(requests, field="n")).jobs)
 
 
 def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:

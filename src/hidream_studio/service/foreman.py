@@ -46,6 +46,8 @@ from hidream_studio.service.lineup import Lineup
 from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
 
 MAX_ATTEMPTS = 2  # a job whose worker died so often while drawing it is not drawn again
+MAX_BEGUN = 3  # nor one that was begun so often when a server ends: all that had begun lose a try with it
+_ENDED_TOO_OFTEN = "its worker or the whole server ended {} times while it was drawn, so it is not tried again"
 PROGRESS_INTERVAL_S = 0.1  # between two events of one job's steps
 QUEUE_INTERVAL_S = 0.2  # between two events of the queue
 STOP_WORKER_S = 3.5
@@ -101,8 +103,8 @@ class Foreman:
         for active, unfit in pending:
             record = active.record
             self.active[active.id] = active
-            if record.state == "running" and record.attempts >= MAX_ATTEMPTS:
-                unfit = unfit or _died_too_often("the last time with the whole server")
+            if record.state == "running" and record.attempts >= MAX_BEGUN:
+                unfit = unfit or JobError(WorkerError.code, _ENDED_TOO_OFTEN.format(record.attempts))
             if unfit is not None:
                 self._end(active, "failed", error=unfit)
                 continue

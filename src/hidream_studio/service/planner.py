@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import ConflictError
+from hidream_studio.errors import ConflictError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.events import JobError, Timings
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
@@ -38,6 +38,14 @@ class Planner:
         if lane is None and isinstance(request, JobRequest):
             lane = request.lane
         return self._checked(pin(request, self.profile, lane=lane))
+
+    def pin_all(self, requests: Iterable[GenerationRequest], *, numbered: bool) -> list[PinnedJob]:
+        """Of a list; `numbered`: errors call the second's width "1.width". Raises as `pin`."""
+        jobs = []
+        for index, request in enumerate(requests):
+            with naming(f"{index}.{{}}".format if numbered else str):
+                jobs.append(self.pin(request))
+        return jobs
 
     def finish(self, image_id: str, draft: Job, request: FinishRequest) -> PinnedJob:
         """The draft's finished version. Raises RequestError, PromptError."""

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
-from hidream_studio.errors import ConflictError, StudioError
+from hidream_studio.errors import ConflictError, StudioError, naming
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.events import ENDED, Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
@@ -112,13 +113,16 @@ class Studio:
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
-        return await self.submit_list(sheet_requests(request, queue_limit=self.settings.queue_limit))
+        requests = sheet_requests(request, queue_limit=self.settings.queue_limit)
+        with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
+            return await self.submit_list(requests, field="sizes")
 
     async def submit_list(self, requests: Sequence[GenerationRequest], *, field: str = "body") -> SheetView:
         """One sheet of these requests, all queued or none; `field` is where they were asked for. Raises as `submit`."""
         check_count(len(requests), queue_limit=self.settings.queue_limit, field=field)
         sheet_id = new_id()
-        views = await self._admit([(self._planner.pin(one), _as_asked(one)) for one in requests], sheet_id)
+        pinned = self._planner.pin_all(requests, numbered=field == "body")
+        views = await self._admit(list(zip(pinned, map(_as_asked, requests), strict=True)), sheet_id)
         return SheetView(sheet_id, tuple(views))
 
     async def replace(
@@ -228,15 +232,15 @@ class Studio:
             views = [view for view in self.live_jobs() if before is None or view.id < before]
             chosen = [view for view in views if sheet_id is None or view.sheet_id == sheet_id]
         else:
-            live = {view.id: view for view in self._foreman.lineup().views()}
-            records = await asyncio.to_thread(
-                self.library.jobs, states=states, sheet_id=sheet_id, limit=limit, before=before
-            )
-            live |= {view.id: view for view in self._foreman.lineup().views()}  # some were queued, or ended, meanwhile
-            chosen = [
-                view_of(record) if record.state in ENDED else live.get(record.id) or view_of(record)
-                for record in records
-            ]
+            chosen, rows = [], limit
+            while rows == limit > len(chosen):  # of those read, some are in another state by now
+                live = {view.id: view for view in self._foreman.lineup().views()}
+                page = partial(self.library.jobs, states=states, sheet_id=sheet_id, limit=limit, before=before)
+                records = await asyncio.to_thread(page)
+                live |= {view.id: view for view in self._foreman.lineup().views()}  # some began or ended meanwhile
+                found = (view_of(one) if one.state in ENDED else live.get(one.id) or view_of(one) for one in records)
+                chosen += [view for view in found if states is None or view.state in states]
+                rows, before = len(records), records[-1].id if records else None
         return [view for view in chosen if states is None or view.state in states][:limit]
 
     async def wait(self, job_id: str) -> JobView:
