@@ -47,7 +47,7 @@ def test_a_killed_worker_costs_one_attempt_and_the_second_ends_the_job_while_oth
     assert end.state == "failed"
     assert end.error is not None
     assert end.error.code == "worker_failed"
-    assert "died twice while drawing it, so it is not tried again" in end.error.message
+    assert "died 2 times while it was drawn, so it is not tried again" in end.error.message
     assert "SIGKILL" in end.error.message
     assert live.wait(waiting.id).state == "finished"  # the third
     assert live.library.job(waiting.id).attempts == 1
@@ -162,7 +162,10 @@ def test_a_job_that_three_servers_ended_with_is_not_drawn_a_fourth_time_and_one_
     end = again.wait(often.id)
     assert end.state == "failed"
     assert end.error is not None
-    assert "the whole server ended 3 times while it was drawn, so it is not tried again" in end.error.message
+    assert (
+        "died 3 times while it was drawn, so it is not tried again: the last time with the whole server"
+        in end.error.message
+    )
     again.call(again.studio.resume)
     assert again.wait(twice.id).state == "finished"
 

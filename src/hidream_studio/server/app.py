@@ -32,7 +32,7 @@ OWN_PATHS = (
     "/logout",
     "/docs",
 )
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 DESCRIPTION = (
     "Pictures from prompts, a queue with a draft and a final lane, and a library. Errors have one shape: "
     '{"error": {"code", "message", "field"?, "limit"?}}. GET /api/events tells what happens to jobs as server-sent '

@@ -122,7 +122,7 @@ async def _on_studio_error(_request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    unread = any(one["loc"][0] == "body" and isinstance(one["input"], bytes) for one in error.errors())
+    unread = any(one["loc"][0] == "body" and isinstance(one.get("input"), bytes) for one in error.errors())
     if unread and not kind.endswith("json"):
         message = f"the Content-Type is {_ascii(kind)}; it must be application/json"
         return error_response(422, errors.RequestError(message, field="Content-Type", limit="application/json"))

@@ -47,7 +47,6 @@ from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
 
 MAX_ATTEMPTS = 2  # a job whose worker died so often while drawing it is not drawn again
 MAX_BEGUN = 3  # nor one that was begun so often when a server ends: all that had begun lose a try with it
-_ENDED_TOO_OFTEN = "its worker or the whole server ended {} times while it was drawn, so it is not tried again"
 PROGRESS_INTERVAL_S = 0.1  # between two events of one job's steps
 QUEUE_INTERVAL_S = 0.2  # between two events of the queue
 STOP_WORKER_S = 3.5
@@ -104,7 +103,7 @@ class Foreman:
             record = active.record
             self.active[active.id] = active
             if record.state == "running" and record.attempts >= MAX_BEGUN:
-                unfit = unfit or JobError(WorkerError.code, _ENDED_TOO_OFTEN.format(record.attempts))
+                unfit = unfit or _died_too_often(record.attempts, "the last time with the whole server")
             if unfit is not None:
                 self._end(active, "failed", error=unfit)
                 continue
@@ -310,7 +309,7 @@ class Foreman:
             if active.cancel_asked:
                 self._end(active, "cancelled")
             elif guilty and attempts >= MAX_ATTEMPTS:
-                self._end(active, "failed", error=_died_too_often(death.reason))
+                self._end(active, "failed", error=_died_too_often(attempts, death.reason))
             else:
                 active.put_back(attempts=attempts - (begun and not guilty))
                 self.queue.remove(active.id)
@@ -411,5 +410,6 @@ def _storing_failed(error: Exception) -> JobError:
     return JobError(LibraryError.code, f"the picture could not be stored: {type(error).__name__}: {error}")
 
 
-def _died_too_often(reason: str) -> JobError:
-    return JobError(WorkerError.code, f"its worker died twice while drawing it, so it is not tried again: {reason}")
+def _died_too_often(times: int, reason: str) -> JobError:
+    what = f"its worker or the whole server died {times} times while it was drawn, so it is not tried again"
+    return JobError(WorkerError.code, f"{what}: {reason}")

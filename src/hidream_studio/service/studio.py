@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
 from hidream_studio.errors import ConflictError, StudioError, naming
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import ENDED, Event, EventType, JobError, JobView, State
+from hidream_studio.job.events import Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
 from hidream_studio.job.job import Job, PinnedJob
 from hidream_studio.job.profiles import ModelProfile
@@ -28,6 +27,7 @@ from hidream_studio.service.archive import Archive
 from hidream_studio.service.events import EventLog
 from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
 from hidream_studio.service.health import health_of
+from hidream_studio.service.listing import listed
 from hidream_studio.service.plan import check_count, sheet_requests
 from hidream_studio.service.planner import Planner
 from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
@@ -117,11 +117,14 @@ class Studio:
         with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
             return await self.submit_list(requests, field="sizes")
 
-    async def submit_list(self, requests: Sequence[GenerationRequest], *, field: str = "body") -> SheetView:
-        """One sheet of these requests, all queued or none; `field` is where they were asked for. Raises as `submit`."""
-        check_count(len(requests), queue_limit=self.settings.queue_limit, field=field)
+    async def submit_list(self, requests: Sequence[GenerationRequest], *, field: str | None = None) -> SheetView:
+        """One sheet of these requests, all queued or none. Raises as `submit`.
+
+        `field` asked for so many; None where they are the body, so that errors say which one.
+        """
+        check_count(len(requests), queue_limit=self.settings.queue_limit, field=field or "body")
         sheet_id = new_id()
-        pinned = self._planner.pin_all(requests, numbered=field == "body")
+        pinned = self._planner.pin_all(requests, numbered=field is None)
         views = await self._admit(list(zip(pinned, map(_as_asked, requests), strict=True)), sheet_id)
         return SheetView(sheet_id, tuple(views))
 
@@ -229,19 +232,11 @@ class Studio:
     ) -> list[JobView]:
         """Jobs, newest first; `before` a job's id, for the next page."""
         if states is not None and LIVE_STATES.issuperset(states):
-            views = [view for view in self.live_jobs() if before is None or view.id < before]
-            chosen = [view for view in views if sheet_id is None or view.sheet_id == sheet_id]
-        else:
-            chosen, rows = [], limit
-            while rows == limit > len(chosen):  # of those read, some are in another state by now
-                live = {view.id: view for view in self._foreman.lineup().views()}
-                page = partial(self.library.jobs, states=states, sheet_id=sheet_id, limit=limit, before=before)
-                records = await asyncio.to_thread(page)
-                live |= {view.id: view for view in self._foreman.lineup().views()}  # some began or ended meanwhile
-                found = (view_of(one) if one.state in ENDED else live.get(one.id) or view_of(one) for one in records)
-                chosen += [view for view in found if states is None or view.state in states]
-                rows, before = len(records), records[-1].id if records else None
-        return [view for view in chosen if states is None or view.state in states][:limit]
+            views = [view for view in self.live_jobs() if view.state in states and (before is None or view.id < before)]
+            return [view for view in views if sheet_id is None or view.sheet_id == sheet_id][:limit]
+        return await listed(
+            self.library, self._foreman.lineup, states=states, sheet_id=sheet_id, limit=limit, before=before
+        )
 
     async def wait(self, job_id: str) -> JobView:
         """The job when it has ended. May be cancelled, which leaves the job alone.
