@@ -19,7 +19,7 @@ class Recipe:
     hidden_size: int = 576
     layers: int = 9
     heads: int = 8
-    mlp_size: int = 512
+    mlp_size: int = 608
     rope_theta: float = 200.0  # upstream's 5e6 leaves three or four waves that tell 24 patches apart
     micro_tokens: int = 16_384  # image tokens of one forward and backward
     draws: int = 4  # noise levels at which each drawn scene is seen
@@ -27,7 +27,7 @@ class Recipe:
     slow_rate: float = 1e-3  # patch embedder, final layer, timestep embedder
     fast_rate: float = 3e-3  # embeddings, norms, biases, the probes
     warm_up: float = 0.02  # shares of the time
-    decay_from: float = 0.45
+    decay_from: float = 0.6
     fine_from: tuple[float, float] = (0.35, 0.6)  # the fine phase: where it begins, and from where it is in full
     average_from: float = 0.05
     average_keep: float = 0.999  # a step

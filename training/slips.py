@@ -12,9 +12,9 @@ from random import Random
 from hidream_studio.bench.world.glyphs import CHARACTERS
 from hidream_studio.bench.world.scenes import TEXTURES, Scene, Sign, Thing
 
-WRONG_LETTER = 0.03  # of the scenes with letters
-WRONG_TEXTURE = 0.04  # of those with stripes or dots
-MISSING_THIRD = 0.06  # of those with three things
+WRONG_LETTER = 0.02  # of the scenes with letters
+WRONG_TEXTURE = 0.015  # of those with stripes or dots
+MISSING_THIRD = 0.03  # of those with three things
 
 
 def slipped(scene: Scene, random: Random) -> Scene:

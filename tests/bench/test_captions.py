@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from hidream_studio.bench.world.captions import caption
+from hidream_studio.bench.world.palette import COLOR_NAMES
 from hidream_studio.bench.world.scenes import draw_scene
 
 
@@ -42,3 +43,19 @@ def test_an_unsaid_layout_is_mostly_the_one_that_a_reader_expects():
     unsaid = [s.layout for s, asked in drawn if asked.relation is None and not any(t.place for t in asked.things)]
     assert 150 < len(unsaid) < 600, "some, for seeds to decide"
     assert sum(layout in ("left of", "above") for layout in unsaid) > 0.7 * len(unsaid)
+
+
+def test_a_background_is_left_open_only_in_a_shade_and_then_often():
+    random = Random(6)
+    drawn = [(scene, caption(scene, random)) for scene in (draw_scene(random) for _ in range(2000))]
+    plain = [(scene, asked) for scene, asked in drawn if scene.background.pattern == "plain"]
+    shaded = [(scene, asked) for scene, asked in plain if scene.background.color not in COLOR_NAMES]
+    said = [asked.background is not None for _, asked in drawn]
+    assert 0.35 < sum(asked.background is None for _, asked in shaded) / len(shaded) < 0.55
+    assert said.count(False) == sum(asked.background is None for _, asked in shaded)
+
+
+def test_letters_are_said_to_be_black_or_white_or_nothing():
+    random = Random(7)
+    signs = [caption(draw_scene(random, "sign"), random).sign for _ in range(300)]
+    assert {sign.ink for sign in signs if sign is not None} == {"black", "white", None}

@@ -24,7 +24,7 @@ def test_a_few_scenes_of_a_shard_show_something_else_than_their_captions():
     tokenizer = build_tokenizer()
     slipped, true = (draw_shard(Random(5), tokenizer, 400, slips=slips) for slips in (True, False))
     assert (slipped.ids == true.ids).all()
-    assert 0.01 < (slipped.values != true.values).any(axis=1).mean() < 0.15
+    assert 0.003 < (slipped.values != true.values).any(axis=1).mean() < 0.15
 
 
 def test_new_scenes_take_the_place_of_the_oldest():

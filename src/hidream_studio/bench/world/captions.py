@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from hidream_studio.bench.world.palette import COLOR_NAMES, ink_for
 from hidream_studio.bench.world.palette import SPELLINGS as COLOR_SPELLINGS
-from hidream_studio.bench.world.palette import ink_for
 from hidream_studio.bench.world.scenes import Background, Scene, Sign, Size, Texture, Thing
 from hidream_studio.bench.world.shapes import SPELLINGS as SHAPE_SPELLINGS
 
@@ -76,6 +76,8 @@ SIGN_PHRASES = (
 UNSAID_OF_TWO = {"left of": 0.4, "above": 0.14, "right of": 0.04, "below": 0.04, "places": 0.04}
 UNSAID_OF_THREE = {"row": 0.35, "column": 0.09, "places": 0.05}
 UNSAID_WITH_SIGN = {"above": 0.28, "left of": 0.1, "below": 0.04, "right of": 0.04}
+# of plain backgrounds in a light or dark shade, which things seldom have; others are said, so that none hides a thing
+UNSAID_BACKGROUND = 0.45
 SAID_SIZES: dict[Size, float] = {"small": 0.9, "medium": 0.2, "large": 0.9}  # unsaid, a thing is mostly medium
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "draw ")
 
@@ -84,7 +86,7 @@ def caption(scene: Scene, random: Random) -> Asked:
     """One of the many ways to ask for this scene."""
     bare = random.random() < 0.12  # "red circle, blue background"
     words, things, sign, relation = _subject(scene, random, bare)
-    background = scene.background if random.random() < (0.7 if scene.background.pattern == "plain" else 0.95) else None
+    background = None if _unsaid(scene.background, random) else scene.background
     if background is not None:
         words = _with_background(words, background, random, bare)
     if not bare and random.random() < 0.08:
@@ -192,8 +194,7 @@ def _thing(
 def _sign(sign: Sign, random: Random, bare: bool) -> tuple[str, AskedSign]:
     board = sign.board if random.random() < 0.8 else None
     place = sign.place if sign.place and random.random() < (0.3 if sign.place == "center" else 0.8) else None
-    plain_ink = sign.ink == ink_for(sign.board)
-    ink = sign.ink if not plain_ink or random.random() < 0.15 else None
+    ink = sign.ink if random.random() < 0.15 else None
     text = sign.text
     case = random.random()
     if case < 0.27:
@@ -243,6 +244,10 @@ def _with_background(subject: str, background: Background, random: Random, bare:
         joint = "of"  # "in the center of a blue background"
     comma = "," if random.random() < 0.15 and joint != "of" else ""
     return f"{subject}{comma} {joint} {_with_article(phrase, False)}"
+
+
+def _unsaid(background: Background, random: Random) -> bool:
+    return background.pattern == "plain" and background.color not in COLOR_NAMES and random.random() < UNSAID_BACKGROUND
 
 
 def _color(name: str, random: Random) -> str:

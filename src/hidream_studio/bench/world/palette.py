@@ -56,7 +56,7 @@ CONTRASTS: dict[str, frozenset[str]] = {
 
 
 def ink_for(color: str) -> str:
-    """Black or white, whichever stands out from `color`: what texture and letters have where a prompt does not say."""
+    """Black or white, whichever stands out from `color`: what textures and letters have."""
     red, green, blue = PALETTE[color]
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
 
