@@ -133,15 +133,15 @@ def outline_distances(
     return torch.stack((nearest, letters), dim=2)
 
 
-def _coverage(distance_px: Tensor) -> Tensor:
-    share = (0.5 - distance_px / render.EDGE_PX).clamp(0, 1)
+def _coverage(distance_px: Tensor, edge_px: float = render.EDGE_PX) -> Tensor:
+    share = (0.5 - distance_px / edge_px).clamp(0, 1)
     return share * share * (3 - 2 * share)
 
 
-def _waves(position: Tensor, period: float, share: float, px: Tensor) -> Tensor:
+def _waves(position: Tensor, period: float, share: float, px: Tensor, edge_px: float = render.EDGE_PX) -> Tensor:
     phase = position / period
     nearest = (phase - torch.floor(phase + 0.5)).abs() * period
-    return _coverage((nearest - share * period / 2) * px)
+    return _coverage((nearest - share * period / 2) * px, edge_px)
 
 
 def _background(v: tuple[Tensor, ...], x: Tensor, y: Tensor, width: Tensor, height: Tensor, short: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def _checks(position: Tensor, side: Tensor, short: Tensor) -> Tensor:
     px = short / render.CHECKS
     half = side / 2 / px
     middle = torch.where((half - torch.floor(half + 0.5)).abs() < 0.25, 0.0, 0.5)
-    return _waves(position / px - half - middle, 2.0, 0.5, px)
+    return _waves(position / px - half - middle, 2.0, 0.5, px, render.PATTERN_EDGE_PX)
 
 
 def _thing(

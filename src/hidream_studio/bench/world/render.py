@@ -35,6 +35,9 @@ Floats = npt.NDArray[np.float32]
 AnyFloats = npt.NDArray[np.floating[Any]]
 
 EDGE_PX = 5.5  # an edge fades over so many pixels
+# those of checks and stripes behind things do not: at 256² and 512² they lie between patches, and one that fades would
+# put a second colour into all patches beside it
+PATTERN_EDGE_PX = 1.0
 CHECKS = 4  # checks, and stripes, that the shorter side is long
 STRIPE_PERIOD, STRIPE_SHARE = 5 / 12, 0.5  # of a striped thing, in radii; the share in the thing's own colour
 DOT_PITCH, DOT_RADIUS = 5 / 12, 0.135  # of a dotted thing, in radii: nine in a circle or a square
@@ -42,9 +45,9 @@ TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped thing is all i
 DOT_RIM = 0.08  # in radii: dots that would come nearer to the outline are left out
 
 
-def coverage(distance_px: AnyFloats) -> Floats:
-    """How much of a pixel lies inside, 0 to 1, from its signed distance in px: a smooth step EDGE_PX wide."""
-    share = np.clip(0.5 - distance_px / EDGE_PX, 0, 1)
+def coverage(distance_px: AnyFloats, edge_px: float = EDGE_PX) -> Floats:
+    """How much of a pixel lies inside, 0 to 1, from its signed distance in px: a smooth step `edge_px` wide."""
+    share = np.clip(0.5 - distance_px / edge_px, 0, 1)
     smooth: Floats = (share * share * (3 - 2 * share)).astype(np.float32)
     return smooth
 
@@ -120,11 +123,11 @@ def _mix(under: Floats, over: Floats, share: AnyFloats) -> Floats:
     return mixed
 
 
-def _waves(position: AnyFloats, period: float, share: float, px: float) -> Floats:
+def _waves(position: AnyFloats, period: float, share: float, px: float, edge_px: float = EDGE_PX) -> Floats:
     """Coverage of bands of `share` of each `period`, the first centred on 0; `px` pixels are one unit of position."""
     phase = position / period
     nearest = np.abs(phase - np.floor(phase + 0.5)) * period
-    return coverage((nearest - share * period / 2) * px)
+    return coverage((nearest - share * period / 2) * px, edge_px)
 
 
 def _background(values: Floats, column: Floats, row: Floats, width: int, height: int) -> Floats:
@@ -146,7 +149,7 @@ def _checks(position: Floats, side: int, short: int) -> Floats:
     px = short / CHECKS
     half = side / 2 / px
     middle = 0.0 if abs(half - np.floor(half + 0.5)) < 0.25 else 0.5  # a check's own middle, or its end
-    return _waves(position / px - half - middle, 2.0, 0.5, px)
+    return _waves(position / px - half - middle, 2.0, 0.5, px, PATTERN_EDGE_PX)
 
 
 def _draw_thing(pixels: Floats, thing: Floats, x: Floats, y: Floats, width: int, height: int) -> Floats:

@@ -14,7 +14,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "heart", "cross", "dia
 SPELLINGS = {"circle": ("circle", "disc"), "ring": ("ring", "donut"), "cross": ("cross", "plus sign"),
              "moon": ("moon", "crescent moon")}  # fmt: skip
 
-CORNER, TIP = 0.06, 0.03  # rounding of outer corners, and of hearts' and moons' tips, in radii of the shape
+CORNER, TIP = 0.06, 0.03  # rounding of outer corners, moons' tips too, and of hearts' tips, in radii of the shape
 TABLE_SIDE = 128  # samples a side
 TABLE_REACH = 1.2  # the table covers [-1.2, 1.2]²; a shape of radius 1 fills most of [-1, 1]²
 
@@ -41,19 +41,19 @@ def segment_distance(x: Floats, y: Floats, start: tuple[float, float], end: tupl
 
 def _star() -> list[tuple[float, float]]:
     angles = [np.pi * (index / 5 - 0.5) for index in range(10)]
-    return [(r * float(np.cos(a)), r * float(np.sin(a)) + 0.13) for a, r in zip(angles, [0.96, 0.42] * 5, strict=True)]
+    return [(r * float(np.cos(a)), r * float(np.sin(a)) + 0.08) for a, r in zip(angles, [0.93, 0.42] * 5, strict=True)]
 
 
 def _heart() -> list[tuple[float, float]]:
     turns = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     x = 16 * np.sin(turns) ** 3
     y = -(13 * np.cos(turns) - 5 * np.cos(2 * turns) - 2 * np.cos(3 * turns) - np.cos(4 * turns))
-    return [(float(a) / 17.6, float(b - 1.2) / 17.6) for a, b in zip(x, y, strict=True)]
+    return [(float(a) / 17, float(b - 0.7) / 17) for a, b in zip(x, y, strict=True)]
 
 
 def _moon() -> list[tuple[float, float]]:
     """A disc around the origin without what another one covers: along its own arc from tip to tip, and back."""
-    radius, cut, middle = 0.91, 0.83, complex(0.46, -0.12)
+    radius, cut, middle = 0.88, 0.86, complex(0.46, -0.08)
     away = abs(middle)
     tip_x = (away**2 + radius**2 - cut**2) / (2 * away)  # both tips, with the other disc's middle to the right
     tip = complex(tip_x, (radius**2 - tip_x**2) ** 0.5)
@@ -89,7 +89,7 @@ def shape_distance(shape: str, x: Floats, y: Floats) -> Floats:
         case "diamond":
             found = polygon_distance(x, y, [(0, -0.86), (0.62, 0), (0, 0.86), (-0.62, 0)]) - CORNER
         case "moon":
-            found = polygon_distance(x, y, _moon()) - TIP
+            found = polygon_distance(x, y, _moon()) - CORNER
         case _:
             raise ValueError(f"no shape is called {shape!r}; there are {', '.join(SHAPES)}")
     return np.asarray(found, dtype=np.float32)
