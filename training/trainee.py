@@ -40,7 +40,7 @@ GUIDED_WEIGHT = 1.0
 GUIDANCE = 2.0  # at which the pairs of both are judged together
 DISTURBED_SHARE = 0.5  # of the noise levels, once layouts are learnt, that start from disturbed patches
 DISTURBED_PX, DISTURBED_TINT = 1.2, 0.02  # of patches disturbed in full: standard deviations, colours in [-1, 1]
-MOVED_PX = 3  # the whole shift that smaller ones are mixed from; less than render.EDGE_PX
+MOVED_PX = 3  # the whole shift that smaller ones are mixed from; less than render.EDGE_PX, the width of things' edges
 
 Dims = tuple[int, ...]  # of a tensor, those that differ from batch to batch
 Compiler = Callable[[Any, tuple[Dims, ...]], Any]  # takes a function and the dims of its arguments, gives a faster one
@@ -220,7 +220,7 @@ def disturbed(
     shape = (much.shape[0], much.shape[1], clean.shape[1], 3, 1, 1)
     moved = tiles + much * DISTURBED_TINT * torch.randn(shape, device=clean.device)
     for axis in (-1, -2):
-        # a shift by part of MOVED_PX mixes the tile with itself shifted by so much; edges are softer than that
+        # a shift by part of MOVED_PX mixes the tile with itself shifted by so much; a thing's edge is softer than that
         share = much * torch.randn(*shape[:3], 1, 1, 1, device=clean.device) * (DISTURBED_PX / MOVED_PX)
         for away, direction in ((1, share), (-1, -share)):
             moved = moved + direction.clamp(0, 1) * (_shifted(tiles, axis, away * MOVED_PX) - tiles)

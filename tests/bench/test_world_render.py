@@ -9,10 +9,10 @@ import pytest
 
 from hidream_studio.bench.world.glyphs import ADVANCE, LETTER_HEIGHT
 from hidream_studio.bench.world.render import (
+    CHECKS,
     DOT_PITCH,
     DOT_RADIUS,
     DOT_RIM,
-    EDGE_PX,
     STRIPE_PERIOD,
     dots_distance,
     render_values,
@@ -53,23 +53,26 @@ def drawn(pattern: Pattern, width: int, height: int, *things: Thing) -> np.ndarr
     return render_values(pack(scene), width, height)[..., 0]
 
 
+def patches_of(picture: np.ndarray) -> np.ndarray:
+    """(rows, 32, columns, 32), from (height, width)."""
+    height, width = picture.shape
+    return picture.reshape(height // PATCH, PATCH, width // PATCH, PATCH)
+
+
 @pytest.mark.parametrize("pattern", ["checkerboard", "stripes"])
 @pytest.mark.parametrize("size", sorted({*LANDSCAPE, *(size[::-1] for size in LANDSCAPE)}))
 def test_no_check_ends_at_the_frame_or_near_it(size, pattern):
     width, height = (PATCH * count for count in size)
     picture = drawn(pattern, width, height)
     for side in (picture, picture[::-1], *((picture.T, picture.T[::-1]) if pattern == "checkerboard" else ())):
-        edge, inner = side[0], side[int(EDGE_PX)]
+        edge, inner = side[0], side[int(min(width, height) / CHECKS / 4) - 1]
         assert np.abs(edge - inner).max() < 0.02
         assert np.abs(edge).max() > 0.85  # and is no mixture of both colours
 
 
-@pytest.mark.parametrize(("shape", "room"), [(shape, 4) for shape in SHAPES])
-def test_shapes_end_inside_of_patches(shape, room):
-    """What a shape reaches furthest to, in px from its middle, which is a corner of patches at 512².
-
-    All leave room for half an edge and more.
-    """
+@pytest.mark.parametrize("shape", SHAPES)
+def test_boxes_around_shapes_end_inside_of_patches(shape):
+    """In px from a shape's middle, which is a corner of patches at 512²; with room for half an edge and more."""
     line = np.linspace(-1.1, 1.1, 2201, dtype=np.float32)
     x, y = np.meshgrid(line, line)
     inside = shape_distance(shape, x, y) < 0
@@ -78,18 +81,25 @@ def test_shapes_end_inside_of_patches(shape, room):
     ]
     for radius in (*RADII.values(), LARGEST_ASIDE):
         px = np.abs(reach) * radius * SIDE
-        assert np.abs(px - np.round(px / PATCH) * PATCH).min() > room, (radius, px)
+        assert np.abs(px - np.round(px / PATCH) * PATCH).min() > 4, (radius, px)
 
 
-def test_a_star_leaves_no_patch_with_a_sliver_of_it():
+@pytest.mark.parametrize("radius", sorted({*RADII.values(), LARGEST_ASIDE}))
+def test_a_star_leaves_no_patch_with_a_sliver_of_it(radius):
     """Or nearly covers one: a patch that holds a few pixels of a corner loses them, and the corner looks cut."""
-    for size in ("medium", "large"):
-        picture = drawn("plain", SIDE, SIDE, Thing("star", "white", "plain", size, RADII[size], 0.5, 0.5))
-        share = (picture - picture.min()) / (picture.max() - picture.min())
-        side = SIDE // PATCH
-        inside = share.reshape(side, PATCH, side, PATCH).sum(axis=(1, 3))
-        lesser = np.minimum(inside, PATCH**2 - inside)
-        assert not ((lesser > 0.3) & (lesser < 20)).any(), size
+    picture = drawn("plain", SIDE, SIDE, Thing("star", "white", "plain", "large", radius, 0.5, 0.5))
+    share = (picture - picture.min()) / (picture.max() - picture.min())
+    inside = patches_of(share).sum(axis=(1, 3))
+    lesser = np.minimum(inside, PATCH**2 - inside)
+    assert not ((lesser > 2) & (lesser < 20)).any()
+
+
+@pytest.mark.parametrize("pattern", ["checkerboard", "stripes"])
+@pytest.mark.parametrize("side", [256, 512])
+def test_edges_of_patterns_behind_things_lie_between_patches(pattern, side):
+    picture = drawn(pattern, side, side)
+    assert np.ptp(patches_of(picture), axis=(1, 3)).max() == 0
+    assert len(np.unique(picture)) == 2
 
 
 def test_stripes_dots_and_letters_repeat_with_patches():

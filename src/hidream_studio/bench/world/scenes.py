@@ -3,8 +3,8 @@
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
-looks the same, patch by patch, wherever it stands. Sizes are such that shapes end inside of patches there, and that
-stripes and dots repeat with every patch, every one and a half or every second.
+looks the same, patch by patch, wherever it stands. Sizes are such that the boxes around shapes end inside of patches
+there, and that stripes and dots repeat with every patch, every one and a half or every second.
 Things among three or beside a sign are plain: there is much to learn in such a scene without it.
 """
 

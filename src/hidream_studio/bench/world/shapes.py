@@ -14,7 +14,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "heart", "cross", "dia
 SPELLINGS = {"circle": ("circle", "disc"), "ring": ("ring", "donut"), "cross": ("cross", "plus sign"),
              "moon": ("moon", "crescent moon")}  # fmt: skip
 
-CORNER, TIP = 0.06, 0.03  # rounding of outer corners, moons' tips too, and of hearts' tips, in radii of the shape
+CORNER, TIP = 0.06, 0.03  # rounding of outer corners, and of hearts' tips, in radii of the shape
 TABLE_SIDE = 128  # samples a side
 TABLE_REACH = 1.2  # the table covers [-1.2, 1.2]²; a shape of radius 1 fills most of [-1, 1]²
 
