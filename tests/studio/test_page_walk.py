@@ -13,6 +13,17 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
+# a preview stays for less than a second: whoever looks now and then can miss them all
+COUNT_PREVIEWS = """() => {
+    window.previewsSeen = 0;
+    const count = () => {
+        window.previewsSeen += document.querySelectorAll(".cell.is-running img[src^='data:image/webp']").length;
+    };
+    const watched = {subtree: true, childList: true, attributes: true, attributeFilter: ["src", "class"]};
+    new MutationObserver(count).observe(document.body, watched);
+}"""
+
+
 def test_the_whole_loop(visitor):
     page = visitor.open()
 
@@ -21,12 +32,13 @@ def test_the_whole_loop(visitor):
     expect(page.locator(".welcome-examples button")).to_have_count(3)
     expect(page.locator(".generate")).to_have_text(re.compile(r"Generate 4~\d"))
     prompt = page.locator(".welcome-examples button span").first.inner_text()
+    page.evaluate(COUNT_PREVIEWS)
     page.locator(".welcome-examples button").first.click()
     expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value(prompt)
     expect(page.locator(".cell")).to_have_count(4)
 
     # previews move, then four drafts are there
-    page.wait_for_selector(".cell.is-running img[src^='data:image/webp']")
+    page.wait_for_function("window.previewsSeen > 0")
     expect(page.locator(FINISHED)).to_have_count(4)
     expect(page.locator(".cell .badge").first).to_have_text("DRAFT")
     expect(page.locator(".cell-time").first).to_have_text(re.compile(r"^\d+\.\d s$"))
