@@ -27,7 +27,7 @@ class Recipe:
     slow_rate: float = 1e-3  # patch embedder, final layer, timestep embedder
     fast_rate: float = 3e-3  # embeddings, norms, biases, the probes
     warm_up: float = 0.02  # shares of the time
-    decay_from: float = 0.7
+    decay_from: float = 0.75
     fine_from: tuple[float, float] = (0.35, 0.6)  # the fine phase: where it begins, and from where it is in full
     average_from: float = 0.05
     average_keep: float = 0.999  # a step

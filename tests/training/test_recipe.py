@@ -41,5 +41,5 @@ def test_plain_error_comes_in_after_the_layout_and_a_run_that_goes_on_has_it_fro
 
 
 def test_rates_rise_hold_and_fall_to_nothing():
-    assert [round(RECIPE.rate(share), 3) for share in (0, 0.01, 0.02, 0.4, 0.85, 1)] == [0.02, 0.5, 1, 1, 0.5, 0]
+    assert [round(RECIPE.rate(share), 3) for share in (0, 0.01, 0.02, 0.4, 0.875, 1)] == [0.02, 0.5, 1, 1, 0.5, 0]
     assert continued(RECIPE).muon_rate < RECIPE.muon_rate

@@ -40,9 +40,9 @@ EDGE_PX = 5.5  # an edge fades over so many pixels
 PATTERN_EDGE_PX = 1.0
 CHECKS = 4  # checks, and stripes, that the shorter side is long
 STRIPE_PERIOD, STRIPE_SHARE = 5 / 12, 0.5  # of a striped thing, in radii; the share in the thing's own colour
-DOT_PITCH, DOT_RADIUS = 5 / 12, 0.135  # of a dotted thing, in radii: nine in a circle or a square
+DOT_PITCH, DOT_RADIUS = 5 / 12, 0.122  # of a dotted thing, in radii: nine in a circle or a square
 TEXTURE_RIM = 0.11  # in radii: so far from its outline a striped thing is all in its own colour
-DOT_RIM = 0.08  # in radii: dots that would come nearer to the outline are left out
+DOT_RIM = 0.093  # in radii: dots that would come nearer to the outline are left out
 
 
 def coverage(distance_px: AnyFloats, edge_px: float = EDGE_PX) -> Floats:

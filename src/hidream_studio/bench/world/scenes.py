@@ -3,8 +3,8 @@
 Lengths are shares of the picture's shorter side, positions shares of its width and height, so that one scene fits every
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
-looks the same, patch by patch, wherever it stands. Sizes are such that the boxes around shapes end inside of patches
-there, and that stripes and dots repeat with every patch, every one and a half or every second.
+looks the same, patch by patch, wherever it stands. Sizes and shapes are such that hardly any patch there holds a sliver
+of a thing, or of what is around it, and that stripes and dots repeat with every patch, every one and a half or second.
 Things among three or beside a sign are plain: there is much to learn in such a scene without it.
 """
 
@@ -28,7 +28,7 @@ Size = Literal["small", "medium", "large"]
 
 TEXTURES: tuple[Texture, ...] = ("plain", "striped", "dotted")
 PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "checkerboard", "stripes")
-KIND_WEIGHTS: dict[Kind, float] = {"one": 0.27, "two": 0.19, "three": 0.16, "sign": 0.20, "sign and thing": 0.18}
+KIND_WEIGHTS: dict[Kind, float] = {"one": 0.285, "two": 0.20, "three": 0.165, "sign": 0.185, "sign and thing": 0.165}
 
 PLACES: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5), "top": (0.5, 0.25), "bottom": (0.5, 0.75), "left": (0.25, 0.5), "right": (0.75, 0.5),
