@@ -82,20 +82,26 @@ def pieces_of(share: np.ndarray) -> Iterator[tuple[tuple[int, int], float]]:
             yield (row, column), float(patch[pieces == piece].sum())
 
 
-@pytest.mark.parametrize(
-    ("shape", "radius"),
-    [
-        pair
-        for pair in product(SHAPES, sorted({*RADII.values(), LARGEST_ASIDE}))
-        if pair[0] != "star" or pair[1] >= LARGEST_ASIDE  # small and medium ones have slivers of 3 and 7 px²
-    ],
-)
+def slivers(thing: Thing, ground: str) -> list[tuple[tuple[int, int], float]]:
+    picture = render_values(pack(Scene("one", Background("plain", ground, ground), (thing,), None, "free")), SIDE, SIDE)
+    red = picture[..., 0]
+    share = (red - red.min()) / (red.max() - red.min())
+    return [(patch, area) for patch, area in pieces_of(share) if SLIVER_PX[0] < area < SLIVER_PX[1]]
+
+
+@pytest.mark.parametrize("radius", sorted({*RADII.values(), LARGEST_ASIDE}))
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_leaves_no_sliver_in_a_patch(shape, radius):
     """A model of patches loses a few pixels of a second colour: the shape looks cut, or notched, there (lab log)."""
-    picture = drawn("plain", SIDE, SIDE, Thing(shape, "white", "plain", "large", radius, 0.5, 0.5))
-    share = (picture - picture.min()) / (picture.max() - picture.min())
-    slivers = [(patch, area) for patch, area in pieces_of(share) if SLIVER_PX[0] < area < SLIVER_PX[1]]
-    assert not slivers
+    known = {("star", RADII["small"]): 4, ("star", RADII["medium"]): 2}  # at inner corners: 3 and 7 px²
+    found = slivers(Thing(shape, "white", "plain", "large", radius, 0.5, 0.5), "black")
+    assert len(found) <= known.get((shape, radius), 0), found
+
+
+@pytest.mark.parametrize("radius", [RADII["medium"], LARGEST_ASIDE, RADII["large"]])
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in NARROW])
+def test_dots_leave_no_sliver_in_a_patch(shape, radius):
+    assert not slivers(Thing(shape, "white", "dotted", "large", radius, 0.5, 0.5), "white")
 
 
 @pytest.mark.parametrize("pattern", ["checkerboard", "stripes"])

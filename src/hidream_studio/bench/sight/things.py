@@ -38,7 +38,7 @@ TABLE_SIDE, TABLE_REACH = 481, 1.2  # of the finer tables of the shapes
 THING_REACH, TEXTURED_REACH = 0.012, 0.09  # of the short side: pieces of one thing lie closer together than this
 LINE_PX = (3, 7)  # lines so thin are no things; the second where the first was not enough
 GOOD_IOU = 0.85  # as good as a thing that stands free; below, a second look may be better
-MIN_OWN_SHARE = 0.3  # of a striped or dotted thing; of stripes 0.60 and more is its own colour, of dots 0.78
+MIN_OWN_SHARE = 0.3  # of a striped or dotted thing; of stripes 0.60 and more is its own colour, of dots 0.81
 MAX_GROUPS = 6  # of one colour, the largest, that are looked at
 
 

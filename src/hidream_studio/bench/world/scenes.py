@@ -4,7 +4,8 @@ Lengths are shares of the picture's shorter side, positions shares of its width 
 aspect ratio. Sizes and positions come from short lists, not from ranges, so that a model that sees noise has few exact
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
 looks the same, patch by patch, wherever it stands. Sizes and shapes are such that hardly any patch there holds a sliver
-of a thing, or of what is around it, and that stripes and dots repeat with every patch, every one and a half or second.
+of a thing, or of what is around it, and that stripes and dots repeat with every patch, every one and a half or every
+second.
 Things among three or beside a sign are plain: there is much to learn in such a scene without it.
 """
 
@@ -39,7 +40,7 @@ LARGEST_ASIDE = 0.225  # a large thing that has less room: at a side, or one of 
 PAIR_ENDS = (0.25, 0.75)  # of two things, along their relation
 ROW = (3 / 16, 0.5, 13 / 16)  # of three, along either side
 MIN_TEXTURED_RADIUS = 0.15  # below, stripes would be thinner than 8 px in the smallest pictures
-NARROW = ("ring", "cross", "moon", "star", "diamond")  # shapes with no room for stripes and dots
+NARROW = ("ring", "cross", "moon", "star", "diamond")  # shapes left plain, most for want of room for stripes and dots
 PAIR_SIZES: tuple[tuple[Size, Size], ...] = (
     ("small", "large"), ("large", "small"), ("large", "medium"), ("medium", "medium"), ("small", "small"),
     ("small", "medium"), ("medium", "large"),

@@ -1,7 +1,8 @@
 """Shapes as signed distances, tabulated once, so that NumPy and a GPU draw from the same numbers. Knows no colours.
 
 Their measures were searched for so that at 512² no patch holds a sliver, of 0.6 to 8.5 px², of a shape or of its ground
-(a star's small and medium sizes do): such slivers are lost by a model of patches, and the shape looks cut.
+(small and medium stars do, and stripes in some circles and hearts): such slivers are lost by a model of patches, and
+the shape looks cut.
 """
 
 from __future__ import annotations
