@@ -17,8 +17,8 @@ SIDE = 56  # samples along a thing's diameter
 RIM = TEXTURE_RIM + 0.04  # in radii: what is left out along the outline, where a thing has no texture and fades
 MIN_OWN_SHARE = 0.9  # of a plain thing's inside
 MAX_OWN_DISTANCE = 50.0  # sRGB levels
-MIN_CONTRAST = 0.18  # standard deviation of the ink's share; perfect stripes have 0.39 to 0.48, dots 0.29 and more
-MIN_CORRELATION = 0.6  # with stripes or dots; perfect ones have 0.88 to 0.99
+MIN_CONTRAST = 0.18  # standard deviation of the ink's share; perfect stripes have 0.38 to 0.48, dots 0.32 to 0.43
+MIN_CORRELATION = 0.6  # with stripes or dots; perfect ones have 0.82 to 0.99
 MAX_OFF_INK, MIN_INK_SHARE = 70.0, 0.85  # so much of a textured thing lies so near its two colours' mixtures
 STRETCHES = (0.88, 0.94, 1.0, 1.06, 1.12)  # of the period
 

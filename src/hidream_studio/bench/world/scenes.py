@@ -5,8 +5,7 @@ aspect ratio. Sizes and positions come from short lists, not from ranges, so tha
 pictures to decide between. Positions are quarters, some sixteenths: at 512² a sixteenth is a patch, so that a thing
 looks the same, patch by patch, wherever it stands. Sizes and shapes are such that hardly any patch there holds a sliver
 of a thing, or of what is around it, and that stripes and dots repeat with every patch, every one and a half or every
-second.
-Things among three or beside a sign are plain: there is much to learn in such a scene without it.
+second. Things among three or beside a sign are plain: there is much to learn in such a scene without it.
 """
 
 from __future__ import annotations
