@@ -37,7 +37,7 @@ from hidream_studio.engine.messages import (
     ToWorker,
     WorkerSpec,
 )
-from hidream_studio.image.png import read_size
+from hidream_studio.image.png import read_size, read_text_chunks
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import profile_by_id
 from hidream_studio.job.request import GenerationRequest
@@ -122,6 +122,7 @@ def test_a_job_is_told_step_by_step_and_ends_as_a_png(line: Line):
     assert [m.first for m in line.log if isinstance(m, StepBegins)] == [True, False, False]
     assert any(isinstance(m, Drawn) for m in line.log)
     assert read_size(finished.png) == (256, 256)
+    assert read_text_chunks(finished.png) == {}  # the library writes them
     assert finished.timings.steps_s > 0
     assert finished.timings.png_s > 0
 
