@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from fake_worker import SPEC
 
+from fake_worker import SPEC
 from hidream_studio.errors import WorkerError
 from hidream_studio.scheduler import process
 from hidream_studio.scheduler.link import Exit

@@ -23,6 +23,7 @@ class TextCache:
         self._encode = encode
         self._max_bytes = max_bytes
         self._kept: OrderedDict[TokenIds, TextPrefix] = OrderedDict()
+        self.kept_bytes: TextBytes = {}  # asked before every step, so it is counted but once a prompt
 
     def get(self, ids: TokenIds) -> TextPrefix:
         """The prefix of these ids, read now if it is not kept."""
@@ -30,8 +31,10 @@ class TextCache:
             self._kept.move_to_end(ids)
             return self._kept[ids]
         prefix = self._kept[ids] = self._encode(ids)
+        self.kept_bytes[text_key(ids)] = prefix.nbytes
         while len(self._kept) > 1 and self.nbytes > self._max_bytes:
-            self._kept.popitem(last=False)
+            oldest, _ = self._kept.popitem(last=False)
+            del self.kept_bytes[text_key(oldest)]
         return prefix
 
     def __contains__(self, ids: TokenIds) -> bool:
@@ -40,11 +43,8 @@ class TextCache:
     def clear(self) -> None:
         """Keep none; who draws with one keeps that."""
         self._kept.clear()
-
-    @property
-    def kept_bytes(self) -> TextBytes:
-        return {text_key(ids): prefix.nbytes for ids, prefix in self._kept.items()}
+        self.kept_bytes.clear()
 
     @property
     def nbytes(self) -> int:
-        return sum(prefix.nbytes for prefix in self._kept.values())
+        return sum(self.kept_bytes.values())
