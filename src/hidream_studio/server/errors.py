@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hidream_studio import errors
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.job.validation import request_error
 
 logger = logging.getLogger(__name__)

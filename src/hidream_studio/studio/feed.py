@@ -11,7 +11,7 @@ from typing import Any
 from nicegui import background_tasks
 
 from hidream_studio.errors import LibraryError, NotFoundError
-from hidream_studio.job.events import Event
+from hidream_studio.service.event_log import Event
 from hidream_studio.service.views import Preview
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.versions import LIVE, version_of_image, version_of_job
