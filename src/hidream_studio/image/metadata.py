@@ -11,23 +11,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from hidream_studio.errors import RequestError
 from hidream_studio.image import a1111
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.job import Job
+from hidream_studio.job.job import ASKED_FIELDS, Job
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.stored import read_job
 
 SCHEMA = 1  # of the JSON; a reader takes this and older ones
 STUDIO_KEY = "hidream_studio"
 A1111_KEY = "parameters"
 
-_FROM_JOB = (
-    "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "snap_resolution", "preset", "recipe", "sampler",
-    "shift", "noise_scale", "noise",
-)  # fmt: skip
+_FROM_JOB = tuple(name for name in ASKED_FIELDS if name not in ("width", "height"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,10 @@ def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
             fingerprint=_text_or_none(model.get("fingerprint")),
             numeric_path=_text_or_none(model.get("numeric_path")),
             timings=Timings(**{key: float(value) for key, value in timings.items()}) if timings else None,
-            adjustments=tuple(Adjustment.model_validate(one) for one in facts.get("adjustments") or ()),
+            adjustments=(
+                *(Adjustment.model_validate(one) for one in facts.get("adjustments") or ()),
+                *read_job(facts["job"]).notes,
+            ),
             version=_text_or_none(facts.get("version")),
         )
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError):  # ValidationError is a ValueError
@@ -156,14 +157,14 @@ def _studio_json(text: str) -> dict[str, Any]:
 
 def _checked_job(values: dict[str, Any]) -> Job:
     """A job whose values a request of ours could have had: a stranger can write this text, too."""
-    Job.from_dict(values)  # no unknown key, none missing
+    job = Job.from_dict(values)
     sides = {"width": values["requested_width"], "height": values["requested_height"]}
-    asked = {key: values[key] for key in _FROM_JOB if values[key] is not None and key != "sampler"}
+    asked = {key: values[key] for key in _FROM_JOB if values.get(key) is not None and key != "sampler"}
     request, refused = _accepted(asked | sides)
     GenerationRequest.model_validate({"prompt": "any", "width": values["width"], "height": values["height"]})
     if refused or "prompt" not in request:
         raise ValueError("not a job of ours")
-    return TypeAdapter(Job).validate_python(values)
+    return job
 
 
 def _accepted(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

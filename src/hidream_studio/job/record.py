@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job
@@ -11,6 +13,8 @@ from hidream_studio.job.request import Lane
 
 State = Literal["queued", "running", "finished", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset({"finished", "failed", "cancelled"})
+
+Seconds = Annotated[float, Field(ge=0, description="s")]
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,35 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class JobView:
-    """A job as a client sees it (`GET /api/jobs/{id}`)."""
+class JobRecord:
+    """A job and how far it came. Times of day are ISO 8601 in UTC (`job.clock.utc_now`)."""
 
     id: str
     state: State
     lane: Lane
     job: Job
-    steps: int
-    created_at: str  # ISO 8601, UTC
-    position: int | None = None  # 1 is next; only while queued
-    step: int = 0  # steps done
-    estimate_s: float | None = None  # of the work alone, as told when it was queued
-    wait_s: float | None = None  # estimated time until it ends, from now; while queued or running
-    elapsed_s: float | None = None  # without waiting
-    queued_s: float | None = None  # time waited before the first step
+    created_at: str
+    queue_order: float = 0.0  # smaller is sooner
+    request: dict[str, Any] = field(default_factory=dict)  # as it was asked
+    adjustments: tuple[Adjustment, ...] = ()
+    attempts: int = 0  # times that a worker took it up
+    estimate_s: Seconds | None = None  # of the work alone, as told when it was queued
+    started_at: str | None = None
+    finished_at: str | None = None
+    elapsed_s: Seconds | None = None  # work, without waiting
+    queued_s: Seconds | None = None  # waiting before the first step
+    timings: Timings | None = None
+    error: JobError | None = None
     image_id: str | None = None
     sheet_id: str | None = None
-    error: JobError | None = None
-    adjustments: tuple[Adjustment, ...] = ()
-    timings: Timings | None = None
+    unreadable: str | None = None  # why `job` is not wholly what its row says: a newer version wrote it
+
+
+@dataclass(frozen=True)
+class JobView(JobRecord):
+    """A job as a client sees it (`GET /api/jobs/{id}`): what is kept of it, and where it stands now."""
+
+    steps: int = 0  # that are taken; keep-composition takes fewer than its job names
+    step: int = 0  # steps done
+    position: int | None = None  # 1 is next; only while queued
+    wait_s: Seconds | None = None  # estimated time until it ends, from now; while queued or running

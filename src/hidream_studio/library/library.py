@@ -21,7 +21,7 @@ from hidream_studio.image.png import read_text_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import is_id
-from hidream_studio.job.record import ENDED, State
+from hidream_studio.job.record import ENDED, JobRecord, State
 from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
@@ -34,7 +34,7 @@ from hidream_studio.library.files import (
 from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_own_text
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, JobRecord
+from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult
 
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
@@ -131,10 +131,14 @@ class Library:
             return [rows.job_record(row) for row in session.scalars(query)]
 
     def pending_jobs(self) -> list[JobRecord]:
-        """What waited or ran when the last server ended, in the order of the queue."""
+        """What waited or ran when the last server ended, in the order of the queue.
+
+        A job that this version cannot read is not among them: it stays as it is, for the version that asked for it.
+        """
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            return [rows.job_record(row) for row in session.scalars(query)]
+            pending = [rows.job_record(row) for row in session.scalars(query)]
+        return [record for record in pending if record.unreadable is None]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.request import FinishRequest
+from hidream_studio.job.values import to_json
 from hidream_studio.library.records import ImageRecord
 from hidream_studio.server.answers import (
     EstimateAnswer,
@@ -32,6 +32,7 @@ router = APIRouter(prefix="/api/images", tags=["library"])
 
 MAX_IMAGES_A_PAGE = 1000
 MAX_QUERY_CHARS = 1000
+FROM_JOB = ("parent_id", "finish_mode", "width", "height", "seed", "steps", "guidance_scale")  # beside `job`
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
 _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
@@ -85,10 +86,7 @@ async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
     """The body is the file itself. Its pixels are not decoded."""
     data = await request.body()
     result = await asyncio.to_thread(library.import_png, data)
-    restored = result.settings
-    answer: dict[str, Any] = {
-        "settings": {"request": restored.request, "source": restored.source, "notes": list(restored.notes)}
-    }
+    answer: dict[str, Any] = {"settings": result.settings}
     return answer | ({"image": image_to_dict(result.record)} if result.record is not None else {})
 
 
@@ -173,36 +171,19 @@ async def estimate_finish(image_id: ImageId, body: FinishRequest, studio: Studio
 
 def image_to_dict(record: ImageRecord) -> dict[str, Any]:
     """A picture as `ImageAnswer` has it. Absent values are left out."""
-    job = record.job
-    values: dict[str, Any] = {
-        "id": record.id,
-        "job_id": record.job_id,
-        "sheet_id": record.sheet_id,
-        "parent_id": job.parent_id,
-        "finish_mode": job.finish_mode,
-        "job": job.to_dict(),
-        "width": job.width,
-        "height": job.height,
-        "requested": {"width": job.requested_width, "height": job.requested_height},
-        "seed": job.seed,
-        "steps": job.steps,
-        "guidance_scale": job.guidance_scale,
-        "created_at": record.created_at,
-        "elapsed_s": record.elapsed_s,
-        "estimate_s": record.estimate_s,
-        "timings": asdict(record.timings),
-        "favourite": record.favourite,
-        "rejected": record.rejected_at is not None,
-        "rejected_at": record.rejected_at,
-        "adjustments": [adjustment.model_dump() for adjustment in record.adjustments],
-        "model": record.model,
-        "fingerprint": record.fingerprint,
-        "numeric_path": record.numeric_path,
-        "bytes": record.bytes,
-        "file": f"/api/images/{record.id}/file",
-        "thumb": f"/api/images/{record.id}/thumb",
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    told = to_json(record)
+    job = told["job"]
+    values = (
+        told
+        | {name: job[name] for name in FROM_JOB}
+        | {
+            "requested": {"width": job["requested_width"], "height": job["requested_height"]},
+            "rejected": record.rejected_at is not None,
+            "file": f"/api/images/{record.id}/file",
+            "thumb": f"/api/images/{record.id}/thumb",
+        }
+    )
+    return {name: value for name, value in values.items() if value is not None and name in ImageAnswer.model_fields}
 
 
 def _file(path: Path, media_type: str, *, name: str | None = None) -> Response:

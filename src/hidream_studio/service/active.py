@@ -10,8 +10,8 @@ from typing import Any
 
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.job import Job
-from hidream_studio.job.record import ENDED, JobView
-from hidream_studio.library.records import JobRecord
+from hidream_studio.job.record import ENDED, JobRecord, JobView
+from hidream_studio.job.values import shared_fields
 from hidream_studio.service.variations import planned_steps
 from hidream_studio.service.views import Preview
 
@@ -91,35 +91,19 @@ class ActiveJob:
 
     def view(self, *, position: int | None = None, wait_s: float | None = None) -> JobView:
         """As a client sees it."""
-        view = view_of(self.record)
         running = self.record.state == "running"
         return replace(
-            view,
+            view_of(self.record),
             steps=self.steps,
             step=self.done,
             position=position,
             wait_s=None if self.ended else wait_s,
-            elapsed_s=self.elapsed_s if running else view.elapsed_s,
+            elapsed_s=self.elapsed_s if running else self.record.elapsed_s,
         )
 
 
 def view_of(record: JobRecord) -> JobView:
     """A record as a client sees it."""
     steps = planned_steps(record.job)
-    return JobView(
-        id=record.id,
-        state=record.state,
-        lane=record.lane,
-        job=record.job,
-        steps=steps,
-        created_at=record.created_at,
-        step=steps if record.state == "finished" else 0,
-        estimate_s=record.estimate_s,
-        elapsed_s=record.elapsed_s,
-        queued_s=record.queued_s,
-        image_id=record.image_id,
-        sheet_id=record.sheet_id,
-        error=record.error,
-        adjustments=record.adjustments,
-        timings=record.timings,
-    )
+    done = steps if record.state == "finished" else 0
+    return JobView(**shared_fields(JobRecord, record), steps=steps, step=done)

@@ -32,10 +32,10 @@ from hidream_studio.engine.messages import (
 )
 from hidream_studio.errors import ConflictError, LibraryError, StudioError, WorkerError
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.record import JobError, JobView
+from hidream_studio.job.record import JobError, JobRecord, JobView
 from hidream_studio.job.request import Lane
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import ImageDraft, JobRecord
+from hidream_studio.library.records import ImageDraft
 from hidream_studio.scheduler.queue import JobQueue, Ticket
 from hidream_studio.scheduler.supervisor import Death, Supervisor, WorkerState
 from hidream_studio.scheduler.watchdog import Patience

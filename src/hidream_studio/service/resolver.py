@@ -10,9 +10,9 @@ from hidream_studio.errors import ConflictError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
-from hidream_studio.job.record import JobError, Timings
+from hidream_studio.job.record import JobError, JobRecord, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane
-from hidream_studio.library.records import JobRecord
+from hidream_studio.job.validation import parse_request
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
 from hidream_studio.service.variations import plan_finish, planned_steps, smaller_job
@@ -71,7 +71,7 @@ class Resolver:
         if "finish" in record.request:
             raise ConflictError(f"job {record.id} finishes a picture of {record.job.profile}, which is not loaded")
         asked = {name: value for name, value in record.request.items() if name in GenerationRequest.model_fields}
-        return self.pin(GenerationRequest(**{**asked, "seed": record.job.seed}), record.lane)
+        return self.pin(parse_request(GenerationRequest, {**asked, "seed": record.job.seed}), record.lane)
 
     def unfit(self, record: JobRecord) -> JobError | None:
         """Why a job that an earlier server took cannot be drawn by this one as it was asked."""

@@ -15,10 +15,9 @@ from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id, new_ids
 from hidream_studio.job.job import Job, PinnedJob
 from hidream_studio.job.profiles import ModelProfile
-from hidream_studio.job.record import JobError, JobView, State
+from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import JobRecord
 from hidream_studio.scheduler.queue import LANES
 from hidream_studio.scheduler.supervisor import WorkerState
 from hidream_studio.scheduler.watchdog import Patience

@@ -11,7 +11,7 @@ from typing import Any
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin
+from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
 from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
 from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, PATCH_PX, nearest_patch_multiple
@@ -93,9 +93,9 @@ def _longest_list(sheet: SheetRequest) -> str:
 def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: ModelProfile) -> PinnedJob:
     """The job that finishes a draft.
 
-    Prompt, seed and recipe are the draft's. Re-render and keep-composition take size, steps and guidance from the
-    request, else from its preset (`standard` where it names none), at the draft's aspect ratio; exact keeps the
-    draft's size and guidance, and takes the profile's default steps where none are named.
+    All is the draft's but this: re-render and keep-composition take size, steps and guidance from the request, else
+    from its preset (`standard` where it names none), at the draft's aspect ratio; exact keeps the draft's size and
+    guidance, and takes the profile's default steps where none are named.
 
     Raises
     ------
@@ -119,14 +119,6 @@ def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: Mode
     return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job))
 
 
-def _of_draft(draft: Job, **changes: Any) -> GenerationRequest:
-    values = {
-        "prompt": draft.prompt, "negative_prompt": draft.negative_prompt, "seed": draft.seed, "recipe": draft.recipe,
-        "shift": draft.shift, "noise_scale": draft.noise_scale,
-    }  # fmt: skip
-    return GenerationRequest(**{**values, **changes})
-
-
 def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) -> GenerationRequest:
     for field, value in (("width", request.width), ("height", request.height)):
         if value is not None and value != getattr(draft, field):
@@ -139,9 +131,9 @@ def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) ->
     recipe = profile.recipes.get(draft.recipe)  # None: of another model, which `pin` refuses by name
     steps = request.steps or preset_steps or (recipe.steps if recipe is not None else draft.steps)
     guidance = draft.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    return _of_draft(
+    return request_of(
         draft, width=draft.width, height=draft.height, snap_resolution=False, steps=steps, guidance_scale=guidance,
-        noise=draft.noise,
+        preset=None,
     )  # fmt: skip
 
 
@@ -157,8 +149,15 @@ def _resized(draft: Job, request: FinishRequest, profile: ModelProfile) -> Gener
     steps = request.steps or preset.steps
     guidance = preset.guidance_scale if request.guidance_scale is None else request.guidance_scale
     snap = preset.snap_resolution and request.width is None
-    return _of_draft(
-        draft, width=width, height=height, snap_resolution=snap, steps=steps, guidance_scale=guidance, noise="linked"
+    return request_of(
+        draft,
+        width=width,
+        height=height,
+        snap_resolution=snap,
+        steps=steps,
+        guidance_scale=guidance,
+        noise="linked",
+        preset=None,
     )
 
 

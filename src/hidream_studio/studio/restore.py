@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hidream_studio.errors import RequestError
 from hidream_studio.image.metadata import settings_from_chunks
 from hidream_studio.image.png import read_text_chunks
-from hidream_studio.job.job import Job
+from hidream_studio.job.job import Job, request_of
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.studio import words
@@ -65,21 +65,7 @@ def with_request(request: GenerationRequest, state: ComposeState, profile: Model
 
 def curl_line(job: Job, base_url: str, *, with_token: bool) -> str:
     """A shell line that draws `job` again and writes it to a file."""
-    body: dict[str, Any] = {
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "seed": job.seed,
-        "width": job.requested_width,
-        "height": job.requested_height,
-        "snap_resolution": job.snap_resolution,
-        "steps": job.steps,
-        "guidance_scale": job.guidance_scale,
-        "recipe": job.recipe,
-        "sampler": job.sampler if job.sampler in ("unipc", "euler") else None,
-        "shift": job.shift,
-        "noise_scale": job.noise_scale,
-        "noise": job.noise,
-    }
+    body = request_of(job, preset=None).model_dump(mode="json")
     text = json.dumps({name: value for name, value in body.items() if value is not None}, ensure_ascii=False)
     token = ' -H "Authorization: Bearer $HIDREAM_STUDIO_TOKEN"' if with_token else ""
     reader = "import sys, json, base64; sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)['image']))"
