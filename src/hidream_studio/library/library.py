@@ -133,12 +133,11 @@ class Library:
     def pending_jobs(self) -> list[JobRecord]:
         """What waited or ran when the last server ended, in the order of the queue.
 
-        A job that this version cannot read is not among them: it stays as it is, for the version that asked for it.
+        A job that this version does not wholly understand is not among them: it waits for the version that does.
         """
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            pending = [rows.job_record(row) for row in session.scalars(query)]
-        return [record for record in pending if record.unreadable is None]
+            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row)]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""

@@ -57,6 +57,12 @@ def job_record(row: JobRow) -> JobRecord:
     )
 
 
+def is_understood(row: JobRow) -> bool:
+    """Whether this version would draw what the row asks for, and all of it."""
+    stored = read_job(row.job)
+    return stored.unreadable is None and not stored.notes and row.state in _STATES and row.lane in _LANES
+
+
 def new_image_row(draft: ImageDraft, *, family_id: str, file: str, file_bytes: int) -> ImageRow:
     job = draft.job
     columns = {name: value for name, value in vars(draft).items() if name in ImageRow.__table__.columns}

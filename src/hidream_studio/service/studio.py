@@ -164,6 +164,7 @@ class Studio:
         record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
+        _check_readable(f"job {job_id}", record.unreadable)
         again = self._resolver.again(record)
         if smaller:
             less = self._resolver.smaller(again.job)
@@ -314,7 +315,9 @@ class Studio:
     def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
-        return self.library.image(image_id).job
+        record = self.library.image(image_id)
+        _check_readable(f"picture {image_id}", record.unreadable)
+        return record.job
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
@@ -360,7 +363,10 @@ class Studio:
     async def _active_or_conflict(self, job_id: str) -> ActiveJob:
         active = self._foreman.active.get(job_id)
         if active is None:
-            raise ConflictError(f"job {job_id} is already {(await self._kept_job(job_id)).state}")
+            kept = await self._kept_job(job_id)
+            if kept.state in LIVE_STATES:
+                raise ConflictError(f"job {job_id} was asked of a newer version, and waits for that")
+            raise ConflictError(f"job {job_id} is already {kept.state}")
         return active
 
     def _job_ended(self, view: JobView) -> None:
@@ -390,6 +396,11 @@ def _worker_spec(settings: Settings) -> WorkerSpec:
         precision=settings.precision, fused=settings.fused, threads=settings.threads,
         preview_interval_s=settings.preview_interval_s, version=__version__,
     )  # fmt: skip
+
+
+def _check_readable(what: str, unreadable: str | None) -> None:
+    if unreadable is not None:
+        raise ConflictError(f"nothing can be made of {what}: {unreadable}")
 
 
 def _as_asked(request: GenerationRequest) -> dict[str, Any]:
