@@ -79,7 +79,7 @@ def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> Fast
     for path in OWN_PATHS:  # before the page, which would answer for every path that is left
         app.router.routes.append(Route(path, _NotHere(tuple(app.router.routes)), include_in_schema=False))
     if page:
-        from hidream_studio.studio import mount  # NiceGUI takes a second to import
+        from hidream_studio.page import mount  # NiceGUI takes a second to import
 
         mount(app, studio)
     app.add_middleware(BodyLimitMiddleware)
