@@ -24,6 +24,7 @@ from hidream_studio.server.answers import (
     page_of,
 )
 from hidream_studio.server.errors import answers
+from hidream_studio.server.links import FILE_ROUTE
 from hidream_studio.server.presets import estimate_values
 from hidream_studio.server.state import ImageId, LibraryOfApp, StudioOfApp
 from hidream_studio.service.views import job_to_dict
@@ -107,12 +108,13 @@ def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
 @router.head("/{image_id}/file", include_in_schema=False)
 @router.get(
     "/{image_id}/file",
-    name="image_file",
+    name=FILE_ROUTE,
     response_class=FileResponse,
     responses={200: {"content": {"image/png": {}}}, **_PARTS, **answers(404)},
     summary="The picture itself, as PNG",
 )
 def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
+    """The `url` of an answer leads here, and needs no token until it ends, a day later."""
     return _file(library.file_path(image_id), "image/png", name=f"hidream-{image_id}.png")
 
 
