@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from hidream_studio.errors import RequestError
 from hidream_studio.image.metadata import picture_chunks, picture_facts, settings_from_chunks
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, HIDREAM_O1_IMAGE_DEV
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 
 A1111_TEXT = """masterpiece, a fox in snow

@@ -15,8 +15,8 @@ from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
+from hidream_studio.job.record import Timings
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import ImageRecord
 

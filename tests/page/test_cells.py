@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hidream_studio.job.events import JobError
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
+from hidream_studio.job.record import JobError
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.page.state.cells import SheetModel, contact_axes
 from hidream_studio.page.state.versions import Version, badge_of, version_words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hidream_studio.engine.messages import Cancelled, Drawn, Finished, StepBegins, StepDone
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.scheduler.watchdog import Patience, Watchdog
 
 PATIENCE = Patience(step_s=10.0, load_s=50.0, file_s=20.0)

@@ -20,10 +20,10 @@ from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import PinnedJob, pin
 from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
 from hidream_studio.settings import Settings, openmp_waiting

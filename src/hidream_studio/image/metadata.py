@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from hidream_studio.errors import RequestError
 from hidream_studio.image import a1111
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 
 SCHEMA = 1  # of the JSON; a reader takes this and older ones

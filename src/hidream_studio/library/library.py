@@ -20,8 +20,8 @@ from hidream_studio.image.metadata import picture_facts, settings_from_chunks
 from hidream_studio.image.png import read_text_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import ENDED, State
 from hidream_studio.job.ids import is_id
+from hidream_studio.job.record import ENDED, State
 from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (

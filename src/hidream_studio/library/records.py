@@ -7,8 +7,8 @@ from typing import Any
 
 from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobError, State, Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import JobError, State, Timings
 from hidream_studio.job.request import Lane
 
 

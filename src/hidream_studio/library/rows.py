@@ -7,8 +7,8 @@ from dataclasses import asdict, fields
 from typing import Any, cast
 
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobError, State, Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import JobError, State, Timings
 from hidream_studio.job.request import Lane
 from hidream_studio.library.models import ImageRow, JobRow
 from hidream_studio.library.records import ImageDraft, ImageRecord, JobRecord

@@ -11,9 +11,9 @@ from typing import Any
 from nicegui import background_tasks
 
 from hidream_studio.errors import LibraryError, NotFoundError
-from hidream_studio.job.events import Event
 from hidream_studio.page.state.session import Session
 from hidream_studio.page.state.versions import LIVE, version_of_image, version_of_job
+from hidream_studio.service.event_log import Event
 from hidream_studio.service.views import Preview
 
 logger = logging.getLogger(__name__)

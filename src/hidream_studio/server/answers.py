@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView, State
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
+from hidream_studio.job.record import JobView, State
 from hidream_studio.job.request import FinishMode, Lane, Noise
 from hidream_studio.job.workload import ModelShape
 

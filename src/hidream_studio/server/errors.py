@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hidream_studio import errors
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.job.validation import request_error
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The queue over HTTP: jobs, sheets, lanes. What happens to them is told by events.py."""
+"""The queue over HTTP: jobs, sheets, lanes. What happens to them is told by event_stream.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hidream_studio.errors import NotFoundError
-from hidream_studio.job.events import State
+from hidream_studio.job.record import State
 from hidream_studio.job.request import JobRequest, Lane, SheetRequest
 from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, QueueAnswer, SheetAnswer, page_of
 from hidream_studio.server.errors import answers

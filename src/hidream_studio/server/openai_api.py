@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from hidream_studio.errors import NotFoundError, RequestError, naming
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.profiles import PresetId
+from hidream_studio.job.record import JobView
 from hidream_studio.job.request import MAX_SEED, GenerationRequest, Guidance, Prompt, Seed, Steps
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
 from hidream_studio.job.validation import parse_request

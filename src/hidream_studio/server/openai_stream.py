@@ -15,7 +15,7 @@ from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from hidream_studio.errors import StudioError
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.server.errors import error_detail, job_failure
 from hidream_studio.server.generate import base64_png
 from hidream_studio.server.waiting import PICTURE_LOST, cancel_jobs

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import ENDED, JobView
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import ENDED, JobView
 from hidream_studio.library.records import JobRecord
-from hidream_studio.service.plan import planned_steps
+from hidream_studio.service.variations import planned_steps
 from hidream_studio.service.views import Preview
 
 

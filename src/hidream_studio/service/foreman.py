@@ -32,7 +32,7 @@ from hidream_studio.engine.messages import (
 )
 from hidream_studio.errors import ConflictError, LibraryError, StudioError, WorkerError
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import JobError, JobView
+from hidream_studio.job.record import JobError, JobView
 from hidream_studio.job.request import Lane
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import ImageDraft, JobRecord
@@ -41,7 +41,7 @@ from hidream_studio.scheduler.supervisor import Death, Supervisor, WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import EventLog
 from hidream_studio.service.lineup import Lineup
 from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
 

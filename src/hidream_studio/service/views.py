@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.job.request import Lane
 from hidream_studio.job.workload import ModelShape
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from hidream_studio.errors import ConflictError, NotFoundError, StudioError
-from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.profiles import PresetId
+from hidream_studio.job.record import JobView
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.page.state.cells import SheetModel
 from hidream_studio.page.state.compose import (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobError, JobView, State, Timings
 from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.job.record import JobError, JobView, State, Timings
 from hidream_studio.page import words
 
 if TYPE_CHECKING:

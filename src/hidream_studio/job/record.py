@@ -1,9 +1,9 @@
-"""What happens to a job, as others see it: its state now, and the events that tell of a change."""
+"""A job and how far it came, as the library keeps it and as clients see it. Knows neither SQL nor HTTP."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job
@@ -11,8 +11,6 @@ from hidream_studio.job.request import Lane
 
 State = Literal["queued", "running", "finished", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset({"finished", "failed", "cancelled"})
-
-EventType = Literal["queued", "running", "preview", "finished", "failed", "cancelled", "queue", "worker", "image"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,3 @@ class JobView:
     error: JobError | None = None
     adjustments: tuple[Adjustment, ...] = ()
     timings: Timings | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """One message of `GET /api/events`. `seq` rises by one; a reconnect asks for what came after its last."""
-
-    seq: int
-    type: EventType
-    data: dict[str, Any] = field(default_factory=dict)

@@ -10,7 +10,14 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, PinnedJob, pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, SheetRequest
-from hidream_studio.service.plan import check_count, plan_finish, planned_steps, same_ratio, sheet_requests, smaller_job
+from hidream_studio.service.variations import (
+    check_count,
+    plan_finish,
+    planned_steps,
+    same_ratio,
+    sheet_requests,
+    smaller_job,
+)
 
 PROFILE = HIDREAM_O1_IMAGE
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from hidream_studio.job.events import Event, EventType
+EventType = Literal["queued", "running", "preview", "finished", "failed", "cancelled", "queue", "worker", "image"]
 
 CAPACITY = 4096
+
+
+@dataclass(frozen=True)
+class Event:
+    """One message of `GET /api/events`. `seq` rises by one; a reconnect asks for what came after its last."""
+
+    seq: int
+    type: EventType
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 class EventLog:

@@ -8,19 +8,19 @@ from typing import Any
 from hidream_studio.engine.messages import Ready
 from hidream_studio.errors import ConflictError, naming
 from hidream_studio.job.estimate import Prediction
-from hidream_studio.job.events import JobError, Timings
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.job.record import JobError, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane
 from hidream_studio.library.records import JobRecord
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
-from hidream_studio.service.plan import plan_finish, planned_steps, smaller_job
+from hidream_studio.service.variations import plan_finish, planned_steps, smaller_job
 from hidream_studio.service.views import Estimate
 from hidream_studio.settings import Settings
 
 
-class Planner:
+class Resolver:
     """Pins requests, checks their prompts, prices them. What it pins can be drawn."""
 
     def __init__(self, settings: Settings, samples: Iterable[Mapping[str, Any]]) -> None:
