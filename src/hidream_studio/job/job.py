@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, GenerationRequest, Lane, Noise
-from hidream_studio.job.sizes import resolve_size
+from hidream_studio.job.sizes import nearest_patch_multiple, resolve_size
 
 RANDOM_SEED_BITS = 32  # short enough to read out and type
 
@@ -105,6 +106,22 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
         **values,
     )
     return PinnedJob(job, lane or default_lane(job, profile), size.adjustments + adjustments)
+
+
+def asked_again(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a GenerationRequest that is pinned to `job` (as `Job.to_dict` has it) again, its draft left out.
+
+    What a job and a request call alike is taken over; None is a value too: it says that nothing was asked.
+    """
+    values = {name: job[name] for name in GenerationRequest.model_fields if name in job}
+    asked = (job["requested_width"], job["requested_height"])
+    drawn = (job["width"], job["height"])
+    # a smaller try of a job remembers what was asked first; only its own size draws it again
+    again = asked if job["snap_resolution"] or tuple(map(nearest_patch_multiple, asked)) == drawn else drawn
+    values |= {"width": again[0], "height": again[1]}
+    if values.get("sampler") == "flash":  # comes with the dev recipe, and cannot be asked for
+        values["sampler"] = None
+    return values
 
 
 def default_lane(job: Job, profile: ModelProfile) -> Lane:

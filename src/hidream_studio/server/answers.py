@@ -154,11 +154,11 @@ class ImagesAnswer(BaseModel):
 
 
 class RestoredAnswer(BaseModel):
-    """Settings that a PNG brought back, ready to be sent as a request."""
+    """Settings that a picture brought back, ready to be sent as a request."""
 
     request: dict[str, Any]
-    source: str
-    notes: list[str]
+    source: str  # the program that wrote them
+    notes: list[str]  # what the file cannot say, or what of it cannot be used, one sentence each
 
 
 class ImportAnswer(BaseModel):

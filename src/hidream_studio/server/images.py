@@ -34,8 +34,13 @@ router = APIRouter(prefix="/api/images", tags=["library"])
 MAX_IMAGES_A_PAGE = 1000
 MAX_QUERY_CHARS = 1000
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
-_PNG_BODY = {
-    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+_PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("png", "jpeg", "webp")
+        },
+    }
 }
 _PARTS: dict[int | str, dict[str, Any]] = {
     206: {"description": "the part that Range asks for"},
@@ -79,13 +84,15 @@ def list_images(
     "/import",
     response_model=ImportAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=_PNG_BODY,
-    summary="Bring back the settings of a PNG: ours, or A1111's",
+    openapi_extra=_PICTURE_BODY,
+    summary="Bring back the settings of a PNG, JPEG or WebP: ours, or those of another program",
 )
-async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
-    """The body is the file itself. Its pixels are not decoded."""
+async def import_picture(request: Request, library: LibraryOfApp) -> dict[str, Any]:
+    """The body is the file itself. Its pixels are not decoded. Texts of A1111, Forge, SD.Next and Civitai are read, those
+    of SwarmUI, Fooocus and InvokeAI, and simple graphs of ComfyUI; `notes` say what a text cannot carry.
+    """
     data = await request.body()
-    result = await asyncio.to_thread(library.import_png, data)
+    result = await asyncio.to_thread(library.import_picture, data)
     restored = result.settings
     answer: dict[str, Any] = {
         "settings": {"request": restored.request, "source": restored.source, "notes": list(restored.notes)}
