@@ -202,3 +202,10 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     line = f"{sys.executable} -m hidream_studio resolve 512x512 | true"
     told = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in told.stderr
+
+
+def test_the_benchmark_without_its_packages_says_what_to_install() -> None:
+    code = "import sys; sys.modules['skimage'] = None; from hidream_studio.cli import main; sys.exit(main(['bench']))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 1 and "pip install 'hidream-studio[bench]'" in told.stderr
+    assert told.stderr.count("\n") == 1

@@ -23,7 +23,7 @@ _REQUEST_FIELDS = {
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
 }  # fmt: skip
 MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
-_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "queue_limit")
+_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +82,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--port", type=int, help="port (7860); 0 for any that is free")
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder for pictures and history")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token; or set HIDREAM_STUDIO_TOKEN")
+    serve.add_argument("--root-path", metavar="/PATH", help="what a proxy puts before every path, taken off or not")
     serve.add_argument("--queue-limit", type=int, metavar="N", help="jobs that may wait (200)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +13,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, GenerationRequest, Lane, Noise
-from hidream_studio.job.sizes import resolve_size
+from hidream_studio.job.sizes import nearest_patch_multiple, resolve_size
 from hidream_studio.job.values import from_json, to_json
 
 RANDOM_SEED_BITS = 32  # short enough to read out and type
@@ -116,11 +117,23 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
 
 def request_of(job: Job, **changes: Any) -> GenerationRequest:
     """What to ask so that this job is pinned; without its draft, where it finishes one. `changes` are asked instead."""
-    values = {name: getattr(job, name) for name in ASKED_FIELDS}
-    values |= {"width": job.requested_width, "height": job.requested_height}
-    if job.sampler == "flash":  # comes with the dev recipe, and cannot be asked for
-        del values["sampler"]
-    return GenerationRequest(**{**values, **changes})
+    return GenerationRequest(**{**asked_again(job.to_dict()), **changes})
+
+
+def asked_again(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a GenerationRequest that is pinned to `job` (as `Job.to_dict` has it) again, its draft left out.
+
+    What a job and a request call alike is taken over; None is a value too: it says that nothing was asked.
+    """
+    values = {name: job[name] for name in GenerationRequest.model_fields if name in job}
+    asked = (job["requested_width"], job["requested_height"])
+    drawn = (job["width"], job["height"])
+    # a smaller try of a job remembers what was asked first; only its own size draws it again
+    again = asked if job["snap_resolution"] or tuple(map(nearest_patch_multiple, asked)) == drawn else drawn
+    values |= {"width": again[0], "height": again[1]}
+    if values.get("sampler") == "flash":  # comes with the dev recipe, and cannot be asked for
+        values["sampler"] = None
+    return values
 
 
 def default_lane(job: Job, profile: ModelProfile) -> Lane:

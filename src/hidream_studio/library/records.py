@@ -51,7 +51,7 @@ class ImageRecord(Picture):
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What a dropped PNG brings back: its settings, and the picture itself where this library has it."""
+    """What a dropped picture brings back: its settings, and the picture itself where this library has it."""
 
     settings: RestoredSettings
     record: ImageRecord | None

@@ -24,6 +24,7 @@ from hidream_studio.server.answers import (
     page_of,
 )
 from hidream_studio.server.errors import answers
+from hidream_studio.server.links import FILE_ROUTE
 from hidream_studio.server.presets import estimate_values
 from hidream_studio.server.state import ImageId, LibraryOfApp, StudioOfApp
 from hidream_studio.service.views import job_to_dict
@@ -34,8 +35,13 @@ MAX_IMAGES_A_PAGE = 1000
 MAX_QUERY_CHARS = 1000
 FROM_JOB = ("parent_id", "finish_mode", "width", "height", "seed", "steps", "guidance_scale")  # beside `job`
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
-_PNG_BODY = {
-    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+_PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("png", "jpeg", "webp")
+        },
+    }
 }
 _PARTS: dict[int | str, dict[str, Any]] = {
     206: {"description": "the part that Range asks for"},
@@ -79,13 +85,17 @@ def list_images(
     "/import",
     response_model=ImportAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=_PNG_BODY,
-    summary="Bring back the settings of a PNG: ours, or A1111's",
+    openapi_extra=_PICTURE_BODY,
+    summary="Bring back the settings of a PNG, JPEG or WebP: ours, or those of another program",
 )
-async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
-    """The body is the file itself. Its pixels are not decoded."""
+async def import_picture(request: Request, library: LibraryOfApp) -> dict[str, Any]:
+    """The body is the file itself. Its pixels are not decoded.
+
+    Texts of A1111, Forge, SD.Next and Civitai are read, those of SwarmUI, Fooocus and InvokeAI, and simple graphs of
+    ComfyUI; `notes` say what a text cannot carry.
+    """
     data = await request.body()
-    result = await asyncio.to_thread(library.import_png, data)
+    result = await asyncio.to_thread(library.import_picture, data)
     answer: dict[str, Any] = {"settings": result.settings}
     return answer | ({"image": image_to_dict(result.record)} if result.record is not None else {})
 
@@ -105,12 +115,13 @@ def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
 @router.head("/{image_id}/file", include_in_schema=False)
 @router.get(
     "/{image_id}/file",
-    name="image_file",
+    name=FILE_ROUTE,
     response_class=FileResponse,
     responses={200: {"content": {"image/png": {}}}, **_PARTS, **answers(404)},
     summary="The picture itself, as PNG",
 )
 def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
+    """The `url` of an answer leads here, and needs no token until it ends, a day later."""
     return _file(library.file_path(image_id), "image/png", name=f"hidream-{image_id}.png")
 
 

@@ -23,7 +23,8 @@ from hidream_studio.job.request import MAX_SEED, GenerationRequest, Guidance, Pr
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
 from hidream_studio.job.validation import parse_request
 from hidream_studio.server.errors import answers
-from hidream_studio.server.generate import base64_png, file_url
+from hidream_studio.server.generate import base64_png
+from hidream_studio.server.links import file_url
 from hidream_studio.server.openai_stream import PictureStream
 from hidream_studio.server.state import StudioOfApp
 from hidream_studio.server.waiting import finished_jobs
