@@ -15,7 +15,7 @@ from hidream_studio.job.job import Job
 NEGATIVE = "Negative prompt:"
 
 _PAIR = re.compile(r'\s*(?P<key>\w[\w \-/]{0,59}):\s*(?P<value>"(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
-_SAMPLER_NAMES = {"unipc": "UniPC", "euler": "Euler", "flash": "Flash"}
+_SAMPLER_NAMES = {"unipc": "UniPC", "euler": "Euler", "flash": "Flash", "flow_match": "Flow match"}
 _SAMPLERS = {"unipc": "unipc", "euler": "euler"}
 _NUMBERS: dict[str, tuple[str, type[int] | type[float]]] = {
     "Steps": ("steps", int), "CFG scale": ("guidance_scale", float), "Seed": ("seed", int), "Shift": ("shift", float),

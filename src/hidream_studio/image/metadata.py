@@ -137,7 +137,7 @@ def _from_studio(text: str) -> RestoredSettings:
     values = {key: job[key] for key in _FROM_JOB if job.get(key) is not None}
     values |= {"width": job["requested_width"], "height": job["requested_height"]}
     notes = []
-    if values.get("sampler") == "flash":  # comes with the dev recipe, and cannot be asked for
+    if values.get("sampler") in ("flash", "flow_match"):  # comes with the dev recipe, and cannot be asked for
         del values["sampler"]
     if job.get("finish_mode") == "keep-composition":
         notes.append("it was finished from a draft, keeping its composition; these are its settings without the draft")
