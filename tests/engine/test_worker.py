@@ -80,7 +80,7 @@ class Line:
 def spec_for(checkpoint: Path) -> WorkerSpec:
     return WorkerSpec(
         checkpoint=str(checkpoint), profile="o1-tiny", device="cpu", precision=None, fused=None, threads=1,
-        preview_interval_s=0.0, version="0",
+        preview_interval_s=0.0,
     )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def test_a_job_that_cannot_be_drawn_fails_with_its_reason_and_the_next_is_drawn(
     composed = replace(job(), finish_mode="keep-composition", strength=0.5)
     line.say(
         Draw("spelled", spelled, "draft", 1),
-        Draw("composed", composed, "draft", 2, init_image="/nowhere.png"),
+        Draw("composed", composed, "draft", 2, init_image=b"no picture"),
         Draw("fine", job(), "draft", 3),
     )
     assert line.until(Finished).job_id == "fine"

@@ -1,10 +1,9 @@
-"""What the server and its worker process say to each other: frozen values, pickled through one pipe. No torch here."""
+"""What the server and a worker say to each other: frozen values that mean the same on any machine. No torch here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job
 from hidream_studio.job.request import Lane
@@ -24,20 +23,18 @@ class WorkerSpec:
     fused: bool | None
     threads: int | None
     preview_interval_s: float
-    version: str  # of this software, for the pictures' metadata
-    max_state_bytes: int = 2 * 2**30  # of all begun jobs together; one may always run
+    max_state_bytes: int = 2 * 2**30  # of all begun jobs and kept prompts together; one job may always run
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Hold this job, and draw it when its turn comes. A smaller order goes first in its lane; below 0, before all."""
+    """Hold this job, and draw it when its turn comes (`engine.turns`)."""
 
     job_id: str
     job: Job
     lane: Lane
     order: float
-    adjustments: tuple[Adjustment, ...] = ()  # for the picture's metadata
-    init_image: str | None = None  # path of the draft's PNG, for keep-composition
+    init_image: bytes | None = None  # the draft's PNG, for keep-composition
 
 
 @dataclass(frozen=True)
@@ -133,9 +130,9 @@ class Drawn:
 @dataclass(frozen=True)
 class Finished:
     job_id: str
-    png: bytes
+    png: bytes  # without texts: the library writes them
     timings: Timings
-    created_at: str  # ISO 8601, UTC; also in the file's metadata
+    created_at: str  # ISO 8601, UTC
 
 
 @dataclass(frozen=True)

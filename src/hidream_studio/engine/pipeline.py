@@ -15,12 +15,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hidream_studio.engine.devices import DTYPES, GIB, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.devices import (
+    DTYPES,
+    GIB,
+    Device,
+    check_memory,
+    memory_errors_named,
+    pick_device,
+    pick_precision,
+)
 from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.stopwatch import Stopwatch
-from hidream_studio.engine.text_cache import TextCache, TokenIds
-from hidream_studio.errors import RequestError
+from hidream_studio.engine.text_cache import TextBytes, TextCache, TokenIds, text_key
+from hidream_studio.errors import NumericError, RequestError
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
@@ -78,12 +86,12 @@ class Pipeline:
     ) -> None:
         self.profile = profile
         self.device = model.device
+        self.runs_on = Device(model.device)
         self.precision = precision
         self.model_name = model_name
         self.fingerprint = fingerprint
         mode = "eager" if model.run_blocks is None else "fused"
-        attention = "cudnn" if self.device.type == "cuda" and precision != "fp32" else "sdpa"  # cuDNN has no float32
-        self.numeric_path = f"{self.device.type}-{precision}-{mode}-{attention}"
+        self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
         self._tokenizer = tokenizer
         self._prefixes = TextCache(self._encode, TEXT_CACHE_BYTES)
@@ -139,7 +147,7 @@ class Pipeline:
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
         check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
         with memory_errors_named(where, "loading the model"):
-            model = empty_model(checkpoint.config, where, dtype, fp8=fp8)
+            model = empty_model(checkpoint.config, where.torch, dtype, fp8=fp8)
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
                 blocks = beside.submit(fused_blocks, model, fused)
                 try:
@@ -180,6 +188,21 @@ class Pipeline:
         """Tell which job is drawn next, so that its noise is ready then. Changes no pixel, and may be left out."""
         self._noise.prepare(job)
 
+    def text_bytes(self, job: Job) -> TextBytes:
+        """What a job's prompts keep while it is drawn. Raises PromptError."""
+        per_token = self._model.config.text_bytes_per_token(self._model.dtype.itemsize)
+        return {text_key(ids): len(ids) * per_token for ids in self._token_ids(job)}
+
+    @property
+    def kept_text_bytes(self) -> TextBytes:
+        """What prompts keep beside those of the jobs that are drawn."""
+        return self._prefixes.kept_bytes
+
+    def free_memory(self) -> None:
+        """Let go of all that can be computed again, after memory ran out. Changes no pixel."""
+        self._prefixes.clear()
+        self.runs_on.empty_cache()
+
     def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
         """Draw a job, one step at each `next`; the picture is the generator's return value.
 
@@ -197,12 +220,14 @@ class Pipeline:
             when the draft is missing, or of another size.
         OutOfMemoryError
             with what was needed and free.
+        NumericError
+            at the end, when the picture's numbers are none.
         """
         schedule = _schedule(job, init_image)
         what = f"drawing {job.width}×{job.height}"
-        with memory_errors_named(self.device, what):
+        with memory_errors_named(self.runs_on, what):
             ids = self._token_ids(job)
-            text, steps = Stopwatch(self.device), Stopwatch(self.device)
+            text, steps = Stopwatch(self.runs_on), Stopwatch(self.runs_on)
             with text.running():
                 prefixes = [self._prefixes.get(branch) for branch in ids]
             z = self._start(job, init_image)
@@ -212,15 +237,25 @@ class Pipeline:
         if schedule.steps == 0:
             yield Step(0, 1, partial(to_uint8, z, rows, cols))
         for _ in range(schedule.steps):
-            with memory_errors_named(self.device, what), steps.running():
+            with memory_errors_named(self.runs_on, what), steps.running():
                 state = next(states)
             z = state.z
             yield Step(state.index, state.total, partial(to_uint8, state.x0, rows, cols))
         text_s, steps_s = text.seconds(), steps.seconds()  # waits for the device
         start_s = time.perf_counter()
-        with memory_errors_named(self.device, what):
+        with memory_errors_named(self.runs_on, what):
+            unreal = z.isfinite().logical_not().sum()  # read with the picture: in the loop, each step would wait for it
             pixels = to_uint8(z, rows, cols)
+        self._check_numbers(job, int(unreal) / z.numel())
         return Rendered(pixels, text_s, steps_s, time.perf_counter() - start_s)
+
+    def _check_numbers(self, job: Job, unreal: float) -> None:
+        """A picture is made of numbers; this share of its values are none."""
+        if unreal:
+            raise NumericError(
+                f"drawing {job.width}×{job.height} in {self.precision} gave no picture: {unreal:.2%} of its values "
+                "are NaN or infinite; the checkpoint's weights may be damaged, or need --precision bf16 or fp32"
+            )
 
     def _token_ids(self, job: Job) -> list[TokenIds]:
         """Of the prompt, and of the unconditional branch where a step needs one; without the tms token at the end."""

@@ -8,6 +8,12 @@ from collections.abc import Callable
 from hidream_studio.model.transformer import TextPrefix
 
 TokenIds = tuple[int, ...]
+TextBytes = dict[int, int]  # by `text_key`: two jobs of one prompt keep it once
+
+
+def text_key(ids: TokenIds) -> int:
+    """What tells a prompt from others for as long as the process runs."""
+    return hash(ids)
 
 
 class TextCache:
@@ -30,6 +36,14 @@ class TextCache:
 
     def __contains__(self, ids: TokenIds) -> bool:
         return ids in self._kept
+
+    def clear(self) -> None:
+        """Keep none; who draws with one keeps that."""
+        self._kept.clear()
+
+    @property
+    def kept_bytes(self) -> TextBytes:
+        return {text_key(ids): prefix.nbytes for ids, prefix in self._kept.items()}
 
     @property
     def nbytes(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -109,7 +109,7 @@ class Database:
 
 def _engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),  # put together: a "?" or "%41" in a folder's name is no part of a URL
         pool_size=READERS_KEPT,
         max_overflow=-1,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},

@@ -31,7 +31,7 @@ from hidream_studio.library.files import (
     sweep_temporary,
     write_durably,
 )
-from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_own_text
+from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_texts
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
 from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, JobRecord
@@ -181,7 +181,7 @@ class Library:
         with self._database.reading() as session:
             if (known := image_of_job(session, draft.job_id)) is not None:
                 return rows.image_record(known)
-        png = with_own_text(draft, png)
+        png = with_texts(draft, png)
         check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
         file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
         write_durably(self.data / file, png)

@@ -97,6 +97,10 @@ class ModelConfig:
                 f"config.json: num_attention_heads {self.heads} is no multiple of num_key_value_heads {self.kv_heads}"
             )
 
+    def text_bytes_per_token(self, value_bytes: int) -> int:
+        """Of a prompt's keys and values in all layers, which are kept while its picture is drawn."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * value_bytes
+
     @property
     def qkv_size(self) -> int:
         return (self.heads + 2 * self.kv_heads) * self.head_dim

@@ -36,6 +36,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     errors.DeviceError.code: 503,
     errors.OutOfMemoryError.code: 507,
     errors.WorkerError.code: 503,
+    errors.NumericError.code: 502,
     errors.LibraryError.code: 507,
     errors.StorageFullError.code: 507,
     errors.RemoteError.code: 502,

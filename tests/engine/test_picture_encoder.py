@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hidream_studio.engine.developing import Darkroom
 from hidream_studio.engine.mailbox import Outbox
+from hidream_studio.engine.picture_encoder import PictureEncoder
 
 
 @pytest.fixture
@@ -28,12 +28,10 @@ def test_a_preview_is_made_without_helper_threads_and_leaves_the_step_loop_its_o
         seen.append(torch.get_num_threads())
         return np.zeros((32, 32, 3), dtype=np.uint8)
 
-    darkroom = Darkroom(
-        Outbox(theirs), preview_interval_s=0.0, model="m", fingerprint="f", numeric_path="cpu-float32", version="0"
-    )
-    darkroom.offer_preview("job", 1, pixels)
+    encoder = PictureEncoder(Outbox(theirs), preview_interval_s=0.0)
+    encoder.offer_preview("job", 1, pixels)
     assert ours.poll(20)
     assert ours.recv().job_id == "job"
-    darkroom.close()
+    encoder.close()
     assert seen == [1]
     assert torch.get_num_threads() == 2

@@ -1,4 +1,4 @@
-"""Pixels into previews and PNG files, beside the step loop. Knows nothing of turns or of the model."""
+"""Pixels into previews and PNGs, beside the step loop. Knows nothing of turns, of the model, or of a PNG's texts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from hidream_studio.engine.mailbox import Outbox
-from hidream_studio.engine.messages import Draw, Failed, Finished, PreviewReady
+from hidream_studio.engine.messages import Failed, Finished, PreviewReady
 from hidream_studio.errors import OutOfMemoryError, StudioError
-from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
 from hidream_studio.image.preview import PREVIEW_MEDIA_TYPE, encode_preview
 from hidream_studio.job.clock import utc_now
@@ -23,18 +22,14 @@ from hidream_studio.job.events import Timings
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
-class Darkroom:
-    """Two threads: one for previews, which are dropped while it is busy, one for files, which never are."""
+class PictureEncoder:
+    """Two threads: one for previews, which are dropped while it is busy, one for pictures, which never are."""
 
-    def __init__(
-        self, outbox: Outbox, *, preview_interval_s: float, model: str, fingerprint: str, numeric_path: str,
-        version: str,
-    ) -> None:  # fmt: skip
+    def __init__(self, outbox: Outbox, *, preview_interval_s: float) -> None:
         self._outbox = outbox
         self._preview_interval_s = preview_interval_s
-        self._origin = {"model": model, "fingerprint": fingerprint, "numeric_path": numeric_path, "version": version}
         self._preview_thread = ThreadPoolExecutor(1, "previews", initializer=_compute_alone)
-        self._file_thread = ThreadPoolExecutor(1, "files")  # computes nothing with torch
+        self._picture_thread = ThreadPoolExecutor(1, "pictures")  # computes nothing with torch
         self._preview: Future[None] | None = None
         self._last_preview_s: dict[str, float] = {}  # by job, on the monotonic clock
 
@@ -48,17 +43,17 @@ class Darkroom:
         self._last_preview_s[job_id] = now_s
         self._preview = self._preview_thread.submit(self._send_preview, job_id, step, pixels)
 
-    def develop(self, draw: Draw, pixels: Pixels, timings: Timings) -> None:
-        """Send the finished file."""
-        self._file_thread.submit(self._send_file, draw, pixels, timings)
+    def encode(self, job_id: str, pixels: Pixels, timings: Timings) -> None:
+        """Send the finished picture."""
+        self._picture_thread.submit(self._send_picture, job_id, pixels, timings)
 
     def forget(self, job_id: str) -> None:
         self._last_preview_s.pop(job_id, None)
 
     def close(self) -> None:
-        """Return when every file is sent."""
+        """Return when every picture is sent."""
         self._preview_thread.shutdown(cancel_futures=True)
-        self._file_thread.shutdown()
+        self._picture_thread.shutdown()
 
     def _send_preview(self, job_id: str, step: int, pixels: Callable[[], Pixels]) -> None:
         try:
@@ -67,32 +62,24 @@ class Darkroom:
             return
         self._outbox.send(PreviewReady(job_id, step, data, PREVIEW_MEDIA_TYPE))
 
-    def _send_file(self, draw: Draw, pixels: Pixels, timings: Timings) -> None:
+    def _send_picture(self, job_id: str, pixels: Pixels, timings: Timings) -> None:
         started_s = time.monotonic()
         created_at = utc_now()
+        height, width, _ = pixels.shape
         try:
-            chunks = picture_chunks(
-                draw.job, job_id=draw.job_id, image_id=draw.job_id, created_at=created_at, timings=timings,
-                adjustments=draw.adjustments, **self._origin,
-            )  # fmt: skip
-            png = encode_png(pixels, chunks)
-        except StudioError as error:
-            self._outbox.send(Failed(draw.job_id, error.code, error.message))
-            return
+            png = encode_png(pixels)
         except MemoryError:
             message = (
-                f"the picture of {draw.job.width}×{draw.job.height} was drawn, but this machine had no memory left "
+                f"the picture of {width}×{height} was drawn, but this machine had no memory left to encode it; "
+                "a smaller size needs less"
             )
-            self._outbox.send(
-                Failed(draw.job_id, OutOfMemoryError.code, f"{message}to write it; a smaller size needs less")
-            )
-            return
-        except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
-            message = f"the picture was drawn but could not be written as PNG: {type(error).__name__}: {error}"
-            self._outbox.send(Failed(draw.job_id, StudioError.code, message))
-            return
-        timings = replace(timings, png_s=time.monotonic() - started_s)
-        self._outbox.send(Finished(draw.job_id, png, timings, created_at))
+            self._outbox.send(Failed(job_id, OutOfMemoryError.code, message))
+        except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its picture
+            message = f"the picture was drawn but could not be encoded as PNG: {type(error).__name__}: {error}"
+            self._outbox.send(Failed(job_id, StudioError.code, message))
+        else:
+            timings = replace(timings, png_s=time.monotonic() - started_s)
+            self._outbox.send(Finished(job_id, png, timings, created_at))
 
 
 def _compute_alone() -> None:
