@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_process import studio
 
 from hidream_studio.bench.cli import main
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
+from studio_process import studio
 
 
 @pytest.fixture(scope="module")

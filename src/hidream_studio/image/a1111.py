@@ -23,7 +23,7 @@ NEGATIVE = "Negative prompt:"
 
 _OURS = "hidream-studio"  # what our Version begins with
 _EXACT_PROMPT, _EXACT_NEGATIVE = "Prompt exactly", "Negative prompt exactly"
-_SAMPLER_NAMES = {"unipc": "UniPC", "euler": "Euler", "flash": "Flash"}
+_SAMPLER_NAMES = {"unipc": "UniPC", "euler": "Euler", "flash": "Flash", "flow_match": "Flow match"}
 _SAMPLER_IDS = {name: sampler for sampler, name in _SAMPLER_NAMES.items()}
 _WITH_NAMES_OF_A1111 = frozenset(
     {"prompt", "negative_prompt", "steps", "sampler", "guidance_scale", "seed", "width", "height"}

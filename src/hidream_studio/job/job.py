@@ -131,7 +131,7 @@ def asked_again(job: Mapping[str, Any]) -> dict[str, Any]:
     # a smaller try of a job remembers what was asked first; only its own size draws it again
     again = asked if job["snap_resolution"] or tuple(map(nearest_patch_multiple, asked)) == drawn else drawn
     values |= {"width": again[0], "height": again[1]}
-    if values.get("sampler") == "flash":  # comes with the dev recipe, and cannot be asked for
+    if values.get("sampler") in ("flash", "flow_match"):  # come with the dev recipe, and cannot be asked for
         values["sampler"] = None
     return values
 

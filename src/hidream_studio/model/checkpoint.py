@@ -10,13 +10,23 @@ import json
 import math
 import re
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hidream_studio.errors import CheckpointError
-from hidream_studio.model.config import ModelConfig
-from hidream_studio.model.layout import BOTTLENECK_KEY, IGNORED_PREFIXES, MARKER_KEY, slots
+from hidream_studio.job.references import PROCESSOR_FILE, PictureProcessor
+from hidream_studio.model.config import ModelConfig, VisionConfig
+from hidream_studio.model.layout import (
+    BOTTLENECK_KEY,
+    IGNORED_PREFIX,
+    MARKER_KEY,
+    VISION_PREFIX,
+    Slot,
+    slots,
+    vision_slots,
+)
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
@@ -49,6 +59,7 @@ class Checkpoint:
     config: ModelConfig
     tensors: dict[str, StoredTensor]  # by upstream's key; only those that are loaded
     fingerprint: str  # of config, tensor names, shapes and places; not of the 17 GB themselves
+    visual: Mapping[str, StoredTensor] = field(default_factory=dict)  # the vision tower's, not checked yet
 
     @property
     def tensor_files(self) -> tuple[Path, ...]:
@@ -86,11 +97,52 @@ def open_checkpoint(source: str) -> Checkpoint:
     config = ModelConfig.from_json(values)
     if BOTTLENECK_KEY in stored and len(stored[BOTTLENECK_KEY].shape) == 2:
         config = replace(config, bottleneck=stored[BOTTLENECK_KEY].shape[0])
-    tensors = _checked(stored, config, folder)
+    own = {key: tensor for key, tensor in stored.items() if not key.startswith((IGNORED_PREFIX, VISION_PREFIX))}
+    tensors = _checked(own, slots(config), folder)
     for file in TOKENIZER_FILES:
         if not (folder / file).is_file():
             raise CheckpointError(f"{folder} has no {file}: the prompt cannot be read without it")
-    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers))
+    visual = {key: tensor for key, tensor in stored.items() if key.startswith(VISION_PREFIX)}
+    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers), visual)
+
+
+@dataclass(frozen=True)
+class StoredTower:
+    """A checkpoint's vision tower, whose every tensor is known to be there, in the right shape."""
+
+    config: VisionConfig
+    tensors: dict[str, StoredTensor]
+    processor: PictureProcessor
+
+
+def open_tower(checkpoint: Checkpoint) -> StoredTower:
+    """The vision tower of a checkpoint. It is checked here, so that a broken one spoils no picture made from words.
+
+    Raises
+    ------
+    CheckpointError
+        when there is none, or one that this model cannot use; names the file and the key.
+    """
+    folder = checkpoint.folder
+    if not checkpoint.visual:
+        raise CheckpointError(
+            f"{checkpoint.name} has no vision tower ({VISION_PREFIX}…): it takes no pictures as input"
+        )
+    config = VisionConfig.from_json(_read_json(folder / CONFIG_FILE))
+    tensors = _checked(checkpoint.visual, vision_slots(config), folder)
+    if config.out_size != checkpoint.config.hidden_size:
+        raise CheckpointError(
+            f"config.json: vision_config.out_hidden_size is {config.out_size}; the decoder's hidden_size is "
+            f"{checkpoint.config.hidden_size}"
+        )
+    if len(config.deepstack_after) > checkpoint.config.layers:
+        raise CheckpointError(
+            "config.json: vision_config.deepstack_visual_indexes names more than the decoder's layers"
+        )
+    processor = PictureProcessor.from_json(_read_json(folder / PROCESSOR_FILE))
+    if (processor.patch_px, processor.frames, processor.merge) != (config.patch_px, config.frames, config.merge):
+        raise CheckpointError(f"{folder / PROCESSOR_FILE} cuts pictures otherwise than config.json's vision_config")
+    return StoredTower(config, tensors, processor)
 
 
 def _from_hub(source: str, folder: Path) -> Path:
@@ -183,9 +235,9 @@ def _merged(headers: dict[Path, dict[str, StoredTensor]]) -> dict[str, StoredTen
     return merged
 
 
-def _checked(stored: dict[str, StoredTensor], config: ModelConfig, folder: Path) -> dict[str, StoredTensor]:
+def _checked(stored: Mapping[str, StoredTensor], wanted: Iterable[Slot], folder: Path) -> dict[str, StoredTensor]:
     """Exactly the tensors that a model of this shape has; anything else is refused by name."""
-    expected = {slot.key: slot.shape for slot in slots(config)}
+    expected = {slot.key: slot.shape for slot in wanted}
     for key, shape in expected.items():
         if key not in stored:
             raise CheckpointError(f"{key} is missing in {folder}")
@@ -201,7 +253,7 @@ def _checked(stored: dict[str, StoredTensor], config: ModelConfig, folder: Path)
         if tensor.nbytes != LOADABLE_TYPES[tensor.dtype] * math.prod(shape):
             raise CheckpointError(f"{key} in {tensor.file} has {tensor.nbytes:,} bytes, which is not its shape's size")
     for key, tensor in stored.items():
-        if key not in expected and not key.startswith(IGNORED_PREFIXES):
+        if key not in expected:
             raise CheckpointError(f"{key} in {tensor.file} is unexpected: no HiDream-O1 model of this shape has it")
     return {key: stored[key] for key in expected}
 
