@@ -16,7 +16,7 @@ def version(key: str, *, profile=TINY, state="finished", parent=None, sheet=None
     request = GenerationRequest(**{"prompt": "a star", "preset": "quick", "seed": 1, **asked})
     job = replace(pin(request, profile).job, parent_id=parent, finish_mode="re-render" if parent else None)
     return Version(
-        key=key, state=state, job=job, created_at=f"2026-01-01T00:00:{key[-2:]}", sheet_id=sheet, parent_id=parent,
+        id=key, state=state, lane="draft", job=job, created_at=f"2026-01-01T00:00:{key[-2:]}", sheet_id=sheet,
         elapsed_s=0.5, estimate_s=0.4, steps=job.steps,
     )  # fmt: skip
 

@@ -155,7 +155,7 @@ class Inspector:
             ui.download(f"/api/images/{version.key}/file", name)
 
     def _copy_curl(self) -> None:
-        if (version := self._session.front()) is not None:
+        if (version := self._session.front()) is not None and version.unreadable is None:
             with_token = self._session.studio.settings.token is not None
             line = curl_line(version.job, self._base_url, with_token=with_token)
             copy_text(line, self._session, "The curl line is in the clipboard.")
@@ -316,6 +316,8 @@ def mode_words(mode: FinishMode, draft: Job) -> str:
 def notes_of(version: Version) -> list[str]:
     """Why it failed, and what was changed of what was asked; one sentence for fields that share a reason."""
     notes = [words.sentence(version.error.message)] if version.error is not None else []
+    if version.unreadable is not None:
+        notes.append(words.sentence(f"what this version understands of it is shown: {version.unreadable}"))
     snapped = version.job.snap_resolution and any(note.field in _SIDES for note in version.adjustments)
     if snapped:
         notes.append(_snap_note(version.job))

@@ -316,7 +316,9 @@ class Session:
 
     def recall(self, root: str) -> None:
         front = self.model.front(root)
-        if front is not None:
+        if front is not None and front.unreadable is not None:
+            self.on_toast(Toast(f"These settings cannot be recalled: {front.unreadable}."))
+        elif front is not None:
             self.write(recalled(front.job, self.compose))
             self.on_toast(Toast(f"Recalled the settings of seed {front.job.seed}."))
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile
-from hidream_studio.job.record import JobError, JobView, State, Timings
+from hidream_studio.job.record import JobView, State
+from hidream_studio.job.values import shared_fields
 from hidream_studio.page import words
 
 if TYPE_CHECKING:
@@ -24,28 +24,22 @@ _SIDE_TOLERANCE = 0.12  # how far from a preset's side a picture still goes by i
 
 
 @dataclass(frozen=True)
-class Version:
-    """A draft or one of its finals. `key` is the job's id, which its picture has too."""
+class Version(JobView):
+    """A draft or one of its finals: a job on its way, or the picture that it became."""
 
-    key: str
-    state: State
-    job: Job
-    created_at: str
-    sheet_id: str | None
-    parent_id: str | None
-    elapsed_s: float | None = None
-    estimate_s: float | None = None
-    timings: Timings | None = None
-    adjustments: tuple[Adjustment, ...] = ()
-    step: int = 0
-    steps: int = 0  # that are taken: of keep-composition fewer than its job names
-    position: int | None = None
-    wait_s: float | None = None
-    error: JobError | None = None
     favourite: bool = False
     rejected: bool = False
     preview: str | None = None  # a data: URL, so that a preview which is over by now is never asked for
     model: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The job's id, which its picture has too."""
+        return self.id
+
+    @property
+    def parent_id(self) -> str | None:
+        return self.job.parent_id
 
     @property
     def has_image(self) -> bool:
@@ -53,43 +47,13 @@ class Version:
 
 
 def version_of_job(view: JobView) -> Version:
-    return Version(
-        key=view.id,
-        state=view.state,
-        job=view.job,
-        created_at=view.created_at,
-        sheet_id=view.sheet_id,
-        parent_id=view.job.parent_id,
-        elapsed_s=view.elapsed_s,
-        estimate_s=view.estimate_s,
-        timings=view.timings,
-        adjustments=view.adjustments,
-        step=view.step,
-        steps=view.steps,
-        position=view.position,
-        wait_s=view.wait_s,
-        error=view.error,
-    )
+    return Version(**shared_fields(Version, view))
 
 
 def version_of_image(record: ImageRecord) -> Version:
-    return Version(
-        key=record.id,
-        state="finished",
-        job=record.job,
-        created_at=record.created_at,
-        sheet_id=record.sheet_id,
-        parent_id=record.job.parent_id,
-        elapsed_s=record.elapsed_s,
-        estimate_s=record.estimate_s,
-        timings=record.timings,
-        adjustments=tuple(record.adjustments),
-        step=record.job.steps,
-        steps=record.job.steps,
-        favourite=record.favourite,
-        rejected=record.rejected_at is not None,
-        model=record.model,
-    )
+    values = shared_fields(Version, record)
+    steps = record.job.steps
+    return Version(**values, state="finished", step=steps, steps=steps, rejected=record.rejected_at is not None)
 
 
 def rank_of(job: Job, profile: ModelProfile) -> Rank:
