@@ -27,6 +27,7 @@ from hidream_studio.server.errors import answers
 from hidream_studio.server.links import FILE_ROUTE
 from hidream_studio.server.presets import estimate_values
 from hidream_studio.server.state import ImageId, LibraryOfApp, StudioOfApp
+from hidream_studio.server.uploads import uploaded_file
 from hidream_studio.service.views import job_to_dict
 
 router = APIRouter(prefix="/api/images", tags=["library"])
@@ -34,8 +35,18 @@ router = APIRouter(prefix="/api/images", tags=["library"])
 MAX_IMAGES_A_PAGE = 1000
 MAX_QUERY_CHARS = 1000
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
+_BINARY = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}
 _PNG_BODY = {
-    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/png": {"schema": _BINARY},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}
+            },
+        },
+    }
 }
 _PARTS: dict[int | str, dict[str, Any]] = {
     206: {"description": "the part that Range asks for"},
@@ -83,8 +94,8 @@ def list_images(
     summary="Bring back the settings of a PNG: ours, or A1111's",
 )
 async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
-    """The body is the file itself. Its pixels are not decoded."""
-    data = await request.body()
+    """The body is the file itself, or a form with one. Its pixels are not decoded."""
+    data = await uploaded_file(request)
     result = await asyncio.to_thread(library.import_png, data)
     restored = result.settings
     answer: dict[str, Any] = {
