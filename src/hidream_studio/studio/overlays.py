@@ -11,6 +11,7 @@ from nicegui import ui
 
 from hidream_studio import __version__
 from hidream_studio.studio import words
+from hidream_studio.studio.addresses import picture_file, thumbnail
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.components import Viewer
 from hidream_studio.studio.dom import Tag, icon_button
@@ -77,8 +78,8 @@ class Overlays:
         session = self._session
         pictures = [
             {
-                "url": f"/api/images/{version.key}/file",
-                "thumb": f"/api/images/{version.key}/thumb",
+                "url": picture_file(version.key),
+                "thumb": thumbnail(version.key),
                 "width": version.job.width,
                 "height": version.job.height,
                 "label": picture_label(version, badge_of(version.job, session.profile)),
