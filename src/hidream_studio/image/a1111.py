@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from hidream_studio.job.job import Job
+from hidream_studio.job.sizes import read_size
 
 NEGATIVE = "Negative prompt:"
 
@@ -96,8 +97,8 @@ def _values(pairs: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
             except ValueError:
                 notes.append(f"{key} {value[:40]!r} is no number")
         elif key == "Size":
-            if size := re.fullmatch(r"(\d{1,6})x(\d{1,6})", value):
-                values |= {"width": int(size[1]), "height": int(size[2]), "snap_resolution": False}
+            if size := read_size(value):
+                values |= {"width": size[0], "height": size[1], "snap_resolution": False}
             else:
                 notes.append(f"Size {value[:40]!r} is no size")
         elif key == "Sampler":
