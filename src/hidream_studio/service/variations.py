@@ -14,7 +14,7 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
 from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
-from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, PATCH_PX, nearest_patch_multiple
+from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, drawable
 from hidream_studio.sampler.schedules import make_schedule
 
 MAX_SHEET_JOBS = 1000
@@ -196,11 +196,7 @@ def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
 def same_ratio(width: int, height: int, area_px: int) -> tuple[int, int]:
     """A size of the ratio width/height and about that area: sides multiples of 32, inside the limits."""
     scale = math.sqrt(min(area_px, MAX_AREA_PX) / (width * height))
-    smallest = nearest_patch_multiple(MIN_SIDE_PX)
-    sides = [max(nearest_patch_multiple(round(side * scale)), smallest) for side in (width, height)]
-    while sides[0] * sides[1] > MAX_AREA_PX:
-        sides[sides.index(max(sides))] -= PATCH_PX
-    return sides[0], sides[1]
+    return drawable(width * scale, height * scale)
 
 
 def planned_steps(job: Job) -> int:

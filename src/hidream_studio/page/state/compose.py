@@ -12,7 +12,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId
 from hidream_studio.job.request import MAX_PROMPT_CHARS, MAX_SEED, JobRequest, Noise, SheetRequest
-from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, PATCH_PX, nearest_patch_multiple
+from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
 from hidream_studio.page import words
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
 
@@ -182,14 +182,7 @@ def in_shape(width: int, height: int, ratio: float) -> tuple[int, int]:
     """
     across, down = math.sqrt(width * height * ratio), math.sqrt(width * height / ratio)
     grown = max(1.0, MIN_SIDE_PX / min(across, down))
-    return _fitting(across * grown, down * grown)
-
-
-def _fitting(width: float, height: float) -> tuple[int, int]:
-    sides = [max(MIN_SIDE_PX, nearest_patch_multiple(round(side))) for side in (width, height)]
-    while sides[0] * sides[1] > MAX_AREA_PX:
-        sides[sides.index(max(sides))] -= PATCH_PX
-    return sides[0], sides[1]
+    return drawable(across * grown, down * grown)
 
 
 def _seeds(state: ComposeState, random_seed: int) -> tuple[int, ...]:

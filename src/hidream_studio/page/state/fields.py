@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
+from hidream_studio.job.sizes import read_size
 
 T = TypeVar("T")
 
 MAX_VALUES = 100  # in one list; a contact sheet with more is a slip of the finger
 
 _RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*(?:\.\.|–|-)\s*(\d+(?:\.\d+)?)(?:\s*/\s*(\d+(?:\.\d+)?))?$")
-_SIZE = re.compile(r"^(\d+)(?:\s*[x×*]\s*(\d+))?$", re.IGNORECASE)
 
 
 def steps_of(text: str) -> tuple[int, ...]:
@@ -39,11 +39,10 @@ def sizes_of(text: str) -> tuple[tuple[int, int], ...]:
     parts = [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
     sizes = []
     for part in parts:
-        match = _SIZE.match(part)
-        if match is None:
+        sides = read_size(f"{part}x{part}" if part.isdecimal() else part)
+        if sides is None:
             raise RequestError(f"size {part!r} is not read; write it as 1024 × 768, lists with commas", field="size")
-        width = int(match[1])
-        sizes.append((width, int(match[2]) if match[2] else width))
+        sizes.append(sides)
     return _limited(sizes, "size")
 
 
