@@ -26,11 +26,11 @@ def test_a_first_visit_starts_with_the_quick_preset_and_linked_noise():
     )  # fmt: skip
 
 
-def test_four_seeds_of_one_setting_are_four_pictures_of_one_price():
+def test_four_seeds_of_one_setting_are_four_pictures():
     wanted = plan(first_state(TINY).changed(prompt="a star"), TINY, random_seed=100)
     assert wanted.seeds == (100, 101, 102, 103)
     assert wanted.pictures == 4
-    assert len(wanted.settings()) == 1
+    assert wanted.sheet().steps == [TINY.preset("quick").steps]
 
 
 def test_lists_are_crossed_and_say_what_is_swept():
@@ -71,10 +71,10 @@ def test_what_cannot_be_read_back_is_a_first_visit(stored):
 
 def test_a_recalled_picture_asks_for_the_very_same_job():
     state = first_state(TINY).changed(prompt="a star", negative="blur", size="320 × 256", seed="42", count=1)
-    job = pin(plan(state, TINY, random_seed=0).settings()[0].model_copy(update={"seed": 42}), TINY).job
+    job = pin(plan(state, TINY, random_seed=0).single(), TINY).job
     again = plan(recalled(job, first_state(TINY)), TINY, random_seed=0)
     assert again.pictures == 1
-    assert pin(again.settings()[0].model_copy(update={"seed": again.seeds[0]}), TINY).job == job
+    assert pin(again.single(), TINY).job == job
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4 / 3, 16 / 9, 1 / 3, 3.0])

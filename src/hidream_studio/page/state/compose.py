@@ -72,17 +72,6 @@ class Plan:
         every = (Axis("sizes", self.sizes), Axis("steps", self.steps), Axis("guidance", self.guidance))
         return tuple(axis for axis in every if len(axis.values) > 1)
 
-    def settings(self) -> list[JobRequest]:
-        """One request for each setting that costs a time of its own: seeds cost the same."""
-        return [
-            self.request.model_copy(
-                update={"width": size[0], "height": size[1], "steps": steps, "guidance_scale": guidance}
-            )
-            for size in self.sizes
-            for steps in self.steps
-            for guidance in self.guidance
-        ]
-
     def sheet(self) -> SheetRequest:
         return SheetRequest(
             request=self.request,

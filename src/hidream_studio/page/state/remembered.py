@@ -9,6 +9,7 @@ from typing import Any
 from nicegui import background_tasks
 
 from hidream_studio.library.library import Library
+from hidream_studio.page.state.guard import Guard
 
 COMPOSE_SETTING = "page.compose"
 VIEW_SETTING = "page.view"
@@ -20,10 +21,11 @@ QUIET_S = 0.3
 class Remembered:
     """Read once; then each change, and no more, is written into what is stored: another tab may change the rest."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, guard: Guard) -> None:
         self.view: dict[str, Any] = {}  # theme, size of the thumbnails, ways to finish and to compare
         self.dismissed: list[str] = []  # jobs whose cells are gone
         self._library = library
+        self._guard = guard
         self._saving: asyncio.Task[None] | None = None
         self._order = asyncio.Lock()  # fair: changes are written in the order in which they were made
 
@@ -56,10 +58,11 @@ class Remembered:
 
     async def _keep_column_after_quiet(self, column: Callable[[], Any]) -> None:
         await asyncio.sleep(QUIET_S)
-        await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
+        with self._guard:
+            await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
 
     def _change_soon(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
-        background_tasks.create(self._change_in_turn(name, empty, change))
+        background_tasks.create(self._guard.handler(lambda: self._change_in_turn(name, empty, change))())
 
     async def _change_in_turn(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
         async with self._order:
