@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,11 @@ def test_a_loop_that_meets_the_unforeseen_says_so_and_goes_on(live: LiveStudio, 
 def test_live_drafts_are_redrawn_one_after_the_other_on_a_slow_disk(live: LiveStudio, monkeypatch: pytest.MonkeyPatch):
     session, toasts = watched(live)
     live.call(live.studio.pause)
-    write, writing = Library.add_jobs, []
+    write, writing, disk = Library.add_jobs, [], threading.Event()
 
     def slowly(library: Library, records: Any) -> Any:
         writing.append(records[0].job.prompt)
-        time.sleep(1.0)
+        disk.wait(30)
         return write(library, records)
 
     monkeypatch.setattr(Library, "add_jobs", slowly)
@@ -72,8 +73,9 @@ def test_live_drafts_are_redrawn_one_after_the_other_on_a_slow_disk(live: LiveSt
     live.until(lambda: writing == ["one"])
     for prompt in ("one two", "one two three", "one two three four"):
         live.call(lambda prompt=prompt: column.type(prompt=prompt))
-        time.sleep(0.15)  # longer than the quiet, and shorter than the disk takes
-    live.until(lambda: len(writing) == 2 and [v.job.prompt for v in live.call(live.studio.live_jobs)] == [writing[1]])
+        time.sleep(0.2)  # longer than the quiet
+    disk.set()
+    live.until(lambda: [view.job.prompt for view in live.studio.live_jobs()] == ["one two three four"])
     live.call(lambda: column.type(live=False))
     assert writing == ["one", "one two three four"]
     assert toasts == []
