@@ -34,7 +34,7 @@ class Overlays:
         self._run = session.run
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._dark = ui.dark_mode(_dark_value(session.remembered.view.get("theme")))
+        self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
 
@@ -85,13 +85,12 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
-        mode = session.remembered.view.get("compare_mode")
         self._layer.clear()
         with self._layer:
             Viewer(
                 pictures,
                 differences=different,
-                mode=mode if mode in ("slider", "side", "flicker") else "slider",
+                mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
                 on_mode=lambda chosen: session.remembered.keep_view(compare_mode=chosen),
@@ -165,7 +164,7 @@ class Overlays:
                     Tag("dd", value)
 
     def _draw_theme(self) -> None:
-        chosen = self._session.remembered.view.get("theme", "auto")
+        chosen = self._session.remembered.view.theme
         buttons: dict[str, Tag] = {}
 
         def choose(name: str) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from hidream_studio.page import words
 from hidream_studio.page.components import Field, Sheet
 from hidream_studio.page.dom import Tag, icon, slider
 from hidream_studio.page.state.compose import plan
+from hidream_studio.page.state.remembered import MAX_THUMB_PX, MIN_THUMB_PX
 from hidream_studio.page.state.session import Session
 from hidream_studio.page.state.shelf import FILTERS, Filter, Look
 from hidream_studio.page.state.versions import Version, progress_words
@@ -22,7 +23,7 @@ from hidream_studio.page.state.versions import Version, progress_words
 _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
 SEARCH_QUIET_S = 0.12
 WRONG_SEARCH_S = 0.9
-MIN_THUMB_PX, MAX_THUMB_PX, THUMB_PX = 96, 420, 168
+THUMB_PX = 168
 
 
 class SheetRegion:
@@ -72,8 +73,8 @@ class SheetRegion:
                 self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
 
     def _draw_thumb_size(self) -> None:
-        chosen = self._session.remembered.view.get("thumb_px")
-        size = min(max(int(chosen or THUMB_PX), MIN_THUMB_PX), MAX_THUMB_PX)
+        chosen = self._session.remembered.view.thumb_px
+        size = chosen or THUMB_PX
         if chosen is not None:  # otherwise the style sheet chooses, by the width of the screen
             ui.query("body").style(f"--thumb-min: {size}px")
         with Tag("label", classes="thumb-size", title="Size of the pictures"):

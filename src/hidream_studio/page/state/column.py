@@ -43,8 +43,9 @@ class Column:
         )
 
     def restore(self, stored: Any) -> None:
-        """As it was left; nothing is redrawn."""
-        self.state = restored_state(stored, self._studio.profile)
+        """As it was left, and what of that cannot be read is told; nothing is redrawn."""
+        self.state, unread = restored_state(stored, self._studio.profile)
+        self._remembered.complain(unread)
 
     def type(self, **changes: Any) -> None:
         """Somebody changed the column by hand."""

@@ -23,9 +23,8 @@ class Finishing:
         self._remembered = remembered
 
     def load(self) -> None:
-        """Take up what was remembered, where it makes sense."""
-        view = self._remembered.view
-        self._set(view.get(MODE_KEY), view.get(STRENGTH_KEY))
+        """Take up what was remembered."""
+        self._set(self._remembered.view.finish_mode, self._remembered.view.finish_strength)
 
     def choose(self, *, mode: Any = None, strength: Any = None) -> None:
         """Take a browser's word for one of them, and remember it; what is no mode and no strength changes nothing."""

@@ -138,12 +138,17 @@ class Shown:
             if key not in self._model:
                 continue
             root = self._model.root_of(key)
-            group, _ = self._model.drop(key)
+            family = self._model.family(root)
+            group = self._model.drop(key)
             if key in self._choice.picked:
                 self._choice.picked.remove(key)
             if self._model.front(root) is None and self._choice.selected == root:
-                self._choice.selected = None
-            self._on.group(group.id)
+                left = [version.key for version in family if version.key in self._model]
+                self._choice.selected = self._model.root_of(left[-1]) if left else None
+            if group is None:
+                self._on.sheet()
+            else:
+                self._on.group(group.id)
             self._on.marks()
 
     def sweep_rejected(self) -> None:
