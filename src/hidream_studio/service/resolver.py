@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
@@ -11,12 +13,12 @@ from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, Timings
-from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane
+from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
 from hidream_studio.job.validation import parse_request
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
-from hidream_studio.service.variations import plan_finish, planned_steps, smaller_job
-from hidream_studio.service.views import Estimate
+from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
+from hidream_studio.service.views import Estimate, SheetEstimate
 from hidream_studio.settings import Settings
 
 
@@ -94,6 +96,32 @@ class Resolver:
             adjustments=pinned.adjustments, width=job.width, height=job.height, requested_width=job.requested_width,
             requested_height=job.requested_height, steps=planned_steps(job), guidance_scale=job.guidance_scale,
             lane=pinned.lane, drain_s=drain_s,
+        )  # fmt: skip
+
+    def estimate_sheet(self, sheet: SheetRequest, *, pictures: int, drain_s: float) -> SheetEstimate:
+        """What all of the sheet would cost, summed over its lists: none of its jobs is made. Raises as `pin`.
+
+        Of guidance only counts whether a step takes one forward or two, and the time grows evenly with the steps.
+        """
+        lists = axis_requests(sheet)
+        sizes = [self.pin(request) for request in lists["sizes"]]
+        steps, guidances = (
+            [sizes[0], *(self.pin(request) for request in lists[name][1:])] for name in ("steps", "guidance_scale")
+        )
+        steps_taken = [pinned.job.steps for pinned in steps]
+        branches = Counter(pinned.job.cfg for pinned in guidances)
+        alike = {pinned.job.cfg: pinned.job.guidance_scale for pinned in guidances}
+        seconds = 0.0
+        for pinned in sizes:
+            for cfg, count in branches.items():
+                job = replace(pinned.job, guidance_scale=alike[cfg])
+                predicted = self.predict(job)
+                more_steps = sum(steps_taken) - len(steps_taken) * job.steps
+                seconds += count * (len(steps_taken) * predicted.seconds + more_steps * predicted.step_s)
+        settings = len(sizes) * len(steps) * len(guidances)
+        return SheetEstimate(
+            pictures=pictures, seconds=seconds * pictures / settings,
+            sizes=tuple(self.estimate(pinned, drain_s=drain_s) for pinned in sizes),
         )  # fmt: skip
 
     def learn(self, job: Job, timings: Timings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -30,8 +31,17 @@ from hidream_studio.service.health import health_of
 from hidream_studio.service.ledger import PAUSED_SETTING
 from hidream_studio.service.listing import listed
 from hidream_studio.service.resolver import Resolver
-from hidream_studio.service.variations import check_count, sheet_requests
-from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
+from hidream_studio.service.variations import check_count, check_sheet, sheet_requests
+from hidream_studio.service.views import (
+    Estimate,
+    Health,
+    Preview,
+    QueueSummary,
+    SheetEstimate,
+    SheetView,
+    job_to_dict,
+    queue_to_dict,
+)
 from hidream_studio.settings import Settings
 
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
@@ -81,7 +91,8 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
-        paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
         unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
@@ -153,9 +164,23 @@ class Studio:
 
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
-        asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
-        draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return (await self._admit([(self._resolver.finish(image_id, draft, request), asked)], None))[0]
+        return (await self.finish_all([image_id], request))[0]
+
+    async def finish_all(self, image_ids: Sequence[str], request: FinishRequest) -> list[JobView]:
+        """Finished versions of all these drafts, queued all or none. Raises as `finish`; RequestError for too many."""
+        self._check_drafts(len(image_ids))
+        drafts = await asyncio.to_thread(lambda: [self._read_draft(image_id, request) for image_id in image_ids])
+        asked = {"finish": request.model_dump(mode="json", exclude_unset=True)}
+        return await self._admit(
+            [
+                (self._resolver.finish(image_id, draft, request), {**asked, "image_id": image_id})
+                for image_id, draft in zip(image_ids, drafts, strict=True)
+            ],
+            None,
+        )
+
+    def _check_drafts(self, count: int) -> None:
+        check_count(count, queue_limit=self.settings.queue_limit, field="image_ids")
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
@@ -293,6 +318,13 @@ class Studio:
         """What `request` would cost and become. Raises RequestError, PromptError."""
         return self._estimate(self._resolver.pin(request))
 
+    def estimate_sheet(self, request: SheetRequest) -> SheetEstimate:
+        """What the whole sheet would cost, in about the time of one estimate. Raises as `submit_sheet`."""
+        pictures = check_sheet(request, queue_limit=self.settings.queue_limit)
+        with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
+            drain_s = self._foreman.lineup().summary().drain_s
+            return self._resolver.estimate_sheet(request, pictures=pictures, drain_s=drain_s)
+
     async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
@@ -301,6 +333,15 @@ class Studio:
     def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
         """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
         return self._estimate(self._resolver.finish(image_id, draft, request))
+
+    def finish_all_s(self, drafts: Sequence[Job], request: FinishRequest) -> float:
+        """Seconds of work to finish all of these. Raises RequestError, also where they are too many."""
+        self._check_drafts(len(drafts))
+        alike = Counter(replace(draft, seed=0, parent_id=None) for draft in drafts)
+        return sum(
+            count * self._resolver.predict(self._resolver.finish("", draft, request).job).seconds
+            for draft, count in alike.items()
+        )
 
     def estimate_smaller(self, job: Job) -> Estimate:
         """What a smaller try of this job would cost and become. Raises RequestError when there is none."""

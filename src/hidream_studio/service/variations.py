@@ -31,12 +31,20 @@ def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationR
         when the lists contradict each other, or make more jobs than can be asked for at once.
     """
     seeds = _seeds(sheet)
+    check_sheet(sheet, queue_limit=queue_limit)
     sizes, steps, guidances = (values or [None] for values in (sheet.sizes, sheet.steps, sheet.guidance_scale))
-    count = len(sizes) * len(steps) * len(guidances) * len(seeds)
-    check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
     return [
         sheet.request.model_copy(update=dict(_changes(*values))) for values in product(sizes, steps, guidances, seeds)
     ]
+
+
+def check_sheet(sheet: SheetRequest, *, queue_limit: int) -> int:
+    """How many jobs the sheet makes, without making them. Raises RequestError where they are too many."""
+    count = sheet.n or len(sheet.seeds or [None])
+    for values in (sheet.sizes, sheet.steps, sheet.guidance_scale):
+        count *= len(values or [None])
+    check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
+    return count
 
 
 def check_count(count: int, *, queue_limit: int, field: str) -> None:
@@ -53,6 +61,21 @@ def check_count(count: int, *, queue_limit: int, field: str) -> None:
     )
     if count > limit:
         raise RequestError(f"this makes {count:,} jobs; at most {limit:,} {why}", field=field, limit=limit)
+
+
+def axis_requests(sheet: SheetRequest) -> dict[str, list[GenerationRequest]]:
+    """The sheet's first setting with each value of one list in turn: "sizes", "steps", "guidance_scale"."""
+    lists = {"sizes": sheet.sizes, "steps": sheet.steps, "guidance_scale": sheet.guidance_scale}
+    firsts = {name: (values or [None])[0] for name, values in lists.items()}
+    seed = sheet.seeds[0] if sheet.seeds else sheet.request.seed or 0  # all seeds cost the same
+
+    def request(**changed: Any) -> GenerationRequest:
+        values = {**firsts, **changed}
+        return sheet.request.model_copy(
+            update=dict(_changes(values["sizes"], values["steps"], values["guidance_scale"], seed))
+        )
+
+    return {name: [request(**{name: value}) for value in values or [None]] for name, values in lists.items()}
 
 
 def _changes(size: Any, steps: Any, guidance: Any, seed: int) -> Iterator[tuple[str, Any]]:

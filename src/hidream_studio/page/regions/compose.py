@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nicegui.events import GenericEventArguments
 
@@ -13,11 +13,10 @@ from hidream_studio.job.profiles import Preset
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
-from hidream_studio.page.regions.bar import Run
 from hidream_studio.page.state.compose import MAX_COUNT, Plan, in_shape, plan, with_preset
 from hidream_studio.page.state.fields import sizes_of
+from hidream_studio.page.state.guard import explain
 from hidream_studio.page.state.session import Session
-from hidream_studio.page.state.signals import explain
 from hidream_studio.service.views import Estimate
 
 _SHAPES = (("1:1", 1.0), ("4:3", 4 / 3), ("3:2", 3 / 2), ("16:9", 16 / 9))
@@ -30,9 +29,9 @@ _NOISES = (
 
 
 class Compose:
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = run
+        self._run = session.run
         with Tag("aside", classes="compose", aria_label="Compose"):
             with Tag("div", classes="compose-scroll"):
                 self._draw_prompts()
@@ -42,19 +41,19 @@ class Compose:
                 self._draw_more()
                 self._live = self._switch("Live: draw a draft when I stop typing", "live")
             self._draw_go()
-        session.on_compose.add(self._rewrite)
-        session.on_typed.add(self.draw_prices)
-        session.on_worker.add(self.draw_prices)
-        session.on_prices.add(self.draw_prices)
+        session.on.compose.add(self._rewrite)
+        session.on.typed.add(self.draw_prices)
+        session.on.worker.add(self.draw_prices)
+        session.on.prices.add(self.draw_prices)
         self._paused = False
-        session.on_queue.add(self._queue_changed)
+        session.on.queue.add(self._queue_changed)
         self._rewrite()
         self.draw_prices()
 
     # building
 
     def _draw_prompts(self) -> None:
-        state = self._session.compose
+        state = self._session.column.state
         with Tag("div"):
             Tag("div", "Prompt", "label")
             self.prompt = Field(
@@ -124,7 +123,10 @@ class Compose:
                 )
                 icon_button("dice", "Roll a seed", self._roll, "")
                 icon_button(
-                    "close", "Random seeds", lambda: self._session.write(self._session.compose.changed(seed="")), "tool"
+                    "close",
+                    "Random seeds",
+                    lambda: self._session.column.write(self._session.column.state.changed(seed="")),
+                    "tool",
                 )
 
     def _number(self, name: str, field: str, label: str) -> Field:
@@ -147,16 +149,16 @@ class Compose:
 
         def changed(event: GenericEventArguments) -> None:
             select._props["value"] = event.args
-            self._session.type(**{field: event.args or None})
+            self._session.column.type(**{field: event.args or None})
 
         select.on("change", changed, js_handler="(e) => emit(e.target.value)")
         return select
 
     def _switch(self, text: str, field: str) -> Tag:
         def toggle() -> None:
-            on = not getattr(self._session.compose, field)
+            on = not getattr(self._session.column.state, field)
             made.set(aria_checked="true" if on else "false")
-            self._session.type(**{field: on})
+            self._session.column.type(**{field: on})
 
         made = Tag("button", text, "switch", role="switch", aria_checked="false", on_click=toggle)
         return made
@@ -169,7 +171,11 @@ class Compose:
                     self._count = Tag("output", "")
                     icon_button("plus", "One more", self._count_by(1), "")
                 self._generate = Tag(
-                    "button", None, "primary generate", on_click=self._run(self._session.generate), title="Ctrl+Enter"
+                    "button",
+                    None,
+                    "primary generate",
+                    on_click=self._run(self._session.column.generate),
+                    title="Ctrl+Enter",
                 )
                 with self._generate:
                     self._generate_text = Tag("span", "Generate")
@@ -180,44 +186,44 @@ class Compose:
 
     def _typed(self, field: str) -> Callable[[str], None]:
         def typed(text: str) -> None:
-            self._session.type(**{field: text})
+            self._session.column.type(**{field: text})
 
         return typed
 
     def _choose_preset(self, preset: Preset) -> Callable[[], None]:
-        return lambda: self._session.write(with_preset(self._session.compose, preset))
+        return lambda: self._session.column.write(with_preset(self._session.column.state, preset))
 
     def _first_size(self) -> tuple[int, int]:
-        preset = self._session.profile.preset(self._session.compose.preset)
+        preset = self._session.profile.preset(self._session.column.state.preset)
         try:
-            return (sizes_of(self._session.compose.size) or ((preset.width, preset.height),))[0]
+            return (sizes_of(self._session.column.state.size) or ((preset.width, preset.height),))[0]
         except RequestError:
             return preset.width, preset.height
 
     def _choose_shape(self, ratio: float) -> Callable[[], None]:
         def choose() -> None:
-            preset = self._session.profile.preset(self._session.compose.preset)
+            preset = self._session.profile.preset(self._session.column.state.preset)
             width, height = self._first_size()
             upright = height > width
             shaped = in_shape(preset.width, preset.height, 1 / ratio if upright else ratio)
-            self._session.write(self._session.compose.changed(size=words.size(*shaped)))
+            self._session.column.write(self._session.column.state.changed(size=words.size(*shaped)))
 
         return choose
 
     def _swap_sides(self) -> None:
         width, height = self._first_size()
-        self._session.write(self._session.compose.changed(size=words.size(height, width)))
+        self._session.column.write(self._session.column.state.changed(size=words.size(height, width)))
 
     def _random_seeds(self) -> None:
-        self._session.write(self._session.compose.changed(seed=""))
+        self._session.column.write(self._session.column.state.changed(seed=""))
 
     def _roll(self) -> None:
-        self._session.write(self._session.compose.changed(seed=str(secrets.randbits(RANDOM_SEED_BITS))))
+        self._session.column.write(self._session.column.state.changed(seed=str(secrets.randbits(RANDOM_SEED_BITS))))
 
     def _count_by(self, change: int) -> Callable[[], None]:
         def count() -> None:
-            state = self._session.compose
-            self._session.write(state.changed(count=min(max(state.count + change, 1), MAX_COUNT)))
+            state = self._session.column.state
+            self._session.column.write(state.changed(count=min(max(state.count + change, 1), MAX_COUNT)))
 
         return count
 
@@ -225,7 +231,7 @@ class Compose:
 
     def _rewrite(self) -> None:
         """Every control as the state has it."""
-        state = self._session.compose
+        state = self._session.column.state
         self.prompt.set(state.prompt)
         self._negative.set(state.negative)
         self._size.set(state.size)
@@ -243,20 +249,20 @@ class Compose:
         self._purpose.set_text(self._session.profile.preset(state.preset).purpose)
 
     def draw_prices(self) -> None:
-        self._count.set_text(f"× {self._session.compose.count}")
+        self._count.set_text(f"× {self._session.column.state.count}")
         for preset in self._session.profile.presets:
             self._presets[preset.id][1].set_text(self._preset_price(preset))
         try:
-            wanted = self._session.plan(for_price=True)
-            seconds, estimates = self._session.price(wanted)
+            wanted = self._session.column.plan(for_price=True)
+            priced = self._session.column.price(wanted)
         except StudioError as error:
             self._show_error(error)
             return
         for field in (self._size, self._steps, self._guidance, self._seed):
             field.mark_invalid(False)
-        self._show_size(estimates)
+        self._show_size(priced.sizes)
         self._generate_text.set_text(f"Generate {wanted.pictures}" if wanted.pictures > 1 else "Generate")
-        self._generate_price.set_text(words.about(seconds))
+        self._generate_price.set_text(words.about(priced.seconds))
         self._show_why(wanted)
 
     def _queue_changed(self) -> None:
@@ -269,7 +275,7 @@ class Compose:
     def _preset_price(self, preset: Preset) -> str:
         session = self._session
         try:
-            state = with_preset(session.compose.changed(seed=""), preset)
+            state = with_preset(session.column.state.changed(seed=""), preset)
             wanted = plan(state, session.profile, random_seed=0, prompt="a picture")
             return words.about(session.studio.estimate(wanted.request).seconds)
         except StudioError:
@@ -277,8 +283,9 @@ class Compose:
 
     def _show_error(self, error: StudioError) -> None:
         fields = {
-            "size": self._size, "width": self._size, "height": self._size, "steps": self._steps,
-            "guidance": self._guidance, "guidance_scale": self._guidance, "seed": self._seed,
+            "size": self._size, "sizes": self._size, "width": self._size, "height": self._size, "steps": self._steps,
+            "guidance": self._guidance, "guidance_scale": self._guidance, "seed": self._seed, "seeds": self._seed,
+            "prompt": self.prompt, "negative_prompt": self._negative,
         }  # fmt: skip
         wrong = fields.get(error.field or "")
         for field in set(fields.values()):
@@ -291,7 +298,7 @@ class Compose:
         self._generate_text.set_text("Generate")
         self._generate_price.set_text("")
 
-    def _show_size(self, estimates: list[Estimate]) -> None:
+    def _show_size(self, estimates: Sequence[Estimate]) -> None:
         """What the size becomes, where that is not what was asked."""
         changed = [one for one in estimates if (one.width, one.height) != (one.requested_width, one.requested_height)]
         pairs = dict.fromkeys(

@@ -14,9 +14,8 @@ from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
 from hidream_studio.page.components import Viewer
 from hidream_studio.page.dom import Tag, icon_button
-from hidream_studio.page.regions.bar import Run
+from hidream_studio.page.state.guard import Toast
 from hidream_studio.page.state.session import Session
-from hidream_studio.page.state.signals import Toast
 from hidream_studio.page.state.versions import Version, badge_of, differences
 
 TOAST_S = 6.0
@@ -31,14 +30,14 @@ KEYS = (
 
 
 class Overlays:
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = run
+        self._run = session.run
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._dark = ui.dark_mode(_dark_value(session.remembered.view.get("theme")))
-        session.on_toast.add(self.toast)
-        session.on_view.add(self.view)
+        self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
+        session.guard.shown_at(self.toast)
+        session.on.view.add(self.view)
 
     @property
     def is_open(self) -> bool:
@@ -87,13 +86,12 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
-        mode = session.remembered.view.get("compare_mode")
         self._layer.clear()
         with self._layer:
             Viewer(
                 pictures,
                 differences=different,
-                mode=mode if mode in ("slider", "side", "flicker") else "slider",
+                mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
                 on_mode=lambda chosen: session.remembered.keep_view(compare_mode=chosen),
@@ -167,7 +165,7 @@ class Overlays:
                     Tag("dd", value)
 
     def _draw_theme(self) -> None:
-        chosen = self._session.remembered.view.get("theme", "auto")
+        chosen = self._session.remembered.view.theme
         buttons: dict[str, Tag] = {}
 
         def choose(name: str) -> Callable[[], None]:
@@ -203,7 +201,7 @@ def copy_text(text: str, session: Session, done: str) -> None:
         " area.select(); document.execCommand('copy'); area.remove(); } })"
         f"({json.dumps(text)})"
     )
-    session.on_toast(Toast(done))
+    session.say(done)
 
 
 def _dark_value(theme: Any) -> bool | None:

@@ -11,27 +11,34 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId
-from hidream_studio.job.request import MAX_PROMPT_CHARS, MAX_SEED, JobRequest, Noise, SheetRequest
+from hidream_studio.job.request import MAX_SEED, JobRequest, Noise, SheetRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
+from hidream_studio.job.validation import request_error
 from hidream_studio.page import words
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
+from hidream_studio.page.state.remembered import readable
 
+MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
+MAX_LINE_CHARS = 2000
 MAX_COUNT = 64  # pictures at one click; a sweep may be larger
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+Line = Annotated[str, Field(max_length=MAX_LINE_CHARS)]
+
 
 class ComposeState(BaseModel):
-    """As typed: texts stay texts, so that a half-written list survives a reload."""
+    """As typed: texts stay texts, so that a half-written list, or a prompt that is too long, survives a reload."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
-    negative: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
+    prompt: Text = ""
+    negative: Text = ""
     preset: PresetId = "quick"
-    size: str = ""
-    steps: str = ""
-    guidance: str = ""
-    seed: str = ""  # empty: random
+    size: Line = ""
+    steps: Line = ""
+    guidance: Line = ""
+    seed: Line = ""  # empty: random
     count: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 4
     snap: bool = False
     live: bool = False
@@ -72,17 +79,6 @@ class Plan:
         every = (Axis("sizes", self.sizes), Axis("steps", self.steps), Axis("guidance", self.guidance))
         return tuple(axis for axis in every if len(axis.values) > 1)
 
-    def settings(self) -> list[JobRequest]:
-        """One request for each setting that costs a time of its own: seeds cost the same."""
-        return [
-            self.request.model_copy(
-                update={"width": size[0], "height": size[1], "steps": steps, "guidance_scale": guidance}
-            )
-            for size in self.sizes
-            for steps in self.steps
-            for guidance in self.guidance
-        ]
-
     def sheet(self) -> SheetRequest:
         return SheetRequest(
             request=self.request,
@@ -109,18 +105,14 @@ def first_state(profile: ModelProfile) -> ComposeState:
     return with_preset(ComposeState(), profile.preset("quick"))
 
 
-def restored_state(stored: Any, profile: ModelProfile) -> ComposeState:
-    """The column as it was left; the first visit's where nothing usable is stored."""
-    if not isinstance(stored, dict):
-        return first_state(profile)
-    try:
-        state = ComposeState.model_validate(stored.get("state", {}))
-    except ValidationError:
-        return first_state(profile)
-    if stored.get("profile") == profile.id:
-        return state
+def restored_state(stored: Any, profile: ModelProfile) -> tuple[ComposeState, tuple[str, ...]]:
+    """The column as it was left, and the names of what cannot be read: that is as on a first visit."""
+    kept = stored.get("state") if isinstance(stored, dict) else stored
+    state, unread = readable(kept, first_state(profile))
+    if stored is None or (isinstance(stored, dict) and stored.get("profile") == profile.id):
+        return state, unread
     # another model was loaded since: its sizes mean something else, its words do not
-    return with_preset(state, profile.preset(state.preset))
+    return with_preset(state, profile.preset(state.preset)), unread
 
 
 def stored_state(state: ComposeState, profile: ModelProfile) -> dict[str, Any]:
@@ -196,6 +188,10 @@ def _seeds(state: ComposeState, random_seed: int) -> tuple[int, ...]:
 def _as_request_error(error: ValidationError) -> RequestError:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else None
-    if field == "prompt":
+    if field == "prompt" and not str(first["input"]).strip():
         return RequestError("Write what you want to see.", field="prompt")
-    return RequestError(f"{field}: {first['msg']}", field=field)
+    if first["type"] == "string_too_long":
+        has, limit = len(first["input"]), first["ctx"]["max_length"]
+        message = f"the {words.field(str(field))} has {has:,} characters; at most {limit:,} can be drawn"
+        return RequestError(message, field=field, limit=limit)
+    return request_error([first])
