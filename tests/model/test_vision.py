@@ -113,9 +113,9 @@ def test_deepstack_touches_the_first_layers_at_the_pictures_alone(
 ) -> None:
     ids = words.encode("a", picture_tokens=[4])[:-1]
     none, some = (
-        seeing.encode_pictures(ids, words.picture, VisionTokens(torch.ones(4, 64), (torch.full((4, 64), level),), ((2, 2),)))
-        for level in (0.0, 1.0)
-    )  # fmt: skip
+        seeing.encode_pictures(ids, words.picture, VisionTokens(torch.ones(4, 64), (level,), ((2, 2),)))
+        for level in (torch.zeros(4, 64), torch.ones(4, 64))
+    )
     first = ids.index(words.picture)
     assert torch.equal(none.keys[0], some.keys[0])
     assert torch.equal(none.keys[1][:, :first], some.keys[1][:, :first])
