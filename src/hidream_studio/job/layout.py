@@ -35,16 +35,17 @@ def boxes_in_px(layout: Layout, width: int, height: int, references: int) -> tup
     """
     if not layout:
         raise RequestError("the layout has no box; leave it out, or draw one", field="layout", limit=1)
-    if len(layout) > references:
+    boxes = tuple(_box(box, f"layout.{index}", width, height) for index, box in enumerate(layout))
+    if len(boxes) > references:
         raise RequestError(
-            f"the layout has {len(layout)} boxes for {references} references; a box belongs to the reference of its "
+            f"the layout has {len(boxes)} boxes for {references} references; a box belongs to the reference of its "
             "number", field="layout", limit=references,
         )  # fmt: skip
-    return tuple(_box(box, f"layout.{index}", width, height) for index, box in enumerate(layout))
+    return boxes
 
 
 def _box(box: Sequence[float], field: str, width: int, height: int) -> Box:
-    if not isinstance(box, Sequence) or isinstance(box, str) or len(box) != 4:
+    if not isinstance(box, list | tuple) or len(box) != 4:
         raise RequestError(f"{field} is {box!r}; a box is [x1, x2, y1, y2], each 0 to 1", field=field, limit=4)
     for value in box:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:

@@ -73,14 +73,10 @@ def vision_side(count: int) -> int:
     return 288 if count <= 8 else 192
 
 
-def fit(size: Size, side: int, field: str = "references") -> Fitting:
+def fit(size: Size, side: int) -> Fitting:
     """A picture at about the area `side`², larger or smaller, in whole patches (upstream models/utils.py).
 
-    Raises
-    ------
-    RequestError
-        for a picture so elongated that its shorter side would be less than a patch; names `field` and the largest
-        ratio of the sides.
+    A side of it is 0 where the picture is so elongated that less than a patch is left of it.
     """
     width, height = size
     halved = []
@@ -93,7 +89,7 @@ def fit(size: Size, side: int, field: str = "references") -> Fitting:
     sizes.sort(key=lambda one: one[0] * one[1], reverse=True)
     new_width, new_height = next((one for one in sizes if one[0] * one[1] <= side * side), sizes[-1])
     if not new_width or not new_height:
-        raise _too_elongated(size, (side // PATCH_PX) ** 2, field)
+        return Fitting(tuple(halved), (0, 0), 0, 0, (new_width, new_height))
     across, down = width / new_width, height / new_height
     if across < down:
         scaled = new_width, round(height / across)
@@ -103,21 +99,15 @@ def fit(size: Size, side: int, field: str = "references") -> Fitting:
     return Fitting(tuple(halved), scaled, left, top, (new_width, new_height))
 
 
-def vision_size(size: Size, side: int, field: str = "references") -> Size:
+def vision_size(size: Size, side: int) -> Size:
     """A fitted picture for the vision tower, in whole merged patches (upstream models/utils.py calculate_dimensions).
 
-    Raises
-    ------
-    RequestError
-        for a picture so elongated that its shorter side would be less than a patch.
+    A side of it is 0 where the picture is too elongated, as in `fit`.
     """
     ratio = size[0] / size[1]
     width = math.sqrt(side * side * ratio)
     height = width / ratio
-    found = int(width / PATCH_PX) * PATCH_PX, int(height / PATCH_PX) * PATCH_PX
-    if not all(found):
-        raise _too_elongated(size, (side // PATCH_PX) ** 2, field)
-    return found
+    return int(width / PATCH_PX) * PATCH_PX, int(height / PATCH_PX) * PATCH_PX
 
 
 def kept_side(width: int, height: int, *, snap: bool, profile: ModelProfile) -> int:
@@ -126,6 +116,11 @@ def kept_side(width: int, height: int, *, snap: bool, profile: ModelProfile) -> 
     The model's own where sizes snap, as upstream; otherwise as large as what was asked.
     """
     return profile.native_side if snap else round(math.sqrt(width * height))
+
+
+def kept_size(size: Size, side: int) -> Size:
+    """The output of an edit that keeps its picture's aspect ratio; `side` is of `kept_side`. Raises RequestError."""
+    return _prepared(size, side, vision_side(1), "references.0").size
 
 
 def prepare_sizes(
@@ -154,17 +149,23 @@ def prepare_sizes(
         return (_kept(sizes, width, height, kept_side, layout),)
     count = len(sizes) + layout
     side, small = patch_side(count, width, height), vision_side(count)
-    every = []
-    for index, size in enumerate(sizes):
-        field = f"references.{index}"
-        fittings = [fit(size, side, field)]
-        if layout:
-            fittings.append(fit(fittings[0].size, side, field))
-        every.append(Preparation(tuple(fittings), vision_size(fittings[-1].size, small, field)))
-    if layout:
-        fitting = fit((width, height), side, "layout")
-        every.append(Preparation((fitting,), vision_size(fitting.size, small, "layout")))
-    return tuple(every)
+    every = [_prepared(size, side, small, f"references.{index}", layout) for index, size in enumerate(sizes)]
+    return (*every, _prepared((width, height), side, small, "layout")) if layout else tuple(every)
+
+
+def _prepared(size: Size, side: int, small: int, field: str, twice: bool = False) -> Preparation:
+    fittings = [fit(size, side)]
+    if twice and all(fittings[0].size):
+        fittings.append(fit(fittings[0].size, side))
+    fitted = fittings[-1].size
+    vision = vision_size(fitted, small) if all(fitted) else fitted
+    if not all(vision):
+        limit = (min(side, small) // PATCH_PX) ** 2
+        raise RequestError(
+            f"{field} is {size[0]}×{size[1]} px, which is too elongated: among so many references, at this size of the "
+            f"picture, one side may be at most {limit} times the other", field=field, limit=limit,
+        )  # fmt: skip
+    return Preparation(tuple(fittings), vision)
 
 
 def _kept(sizes: Sequence[Size], width: int, height: int, side: int, layout: bool) -> Preparation:
@@ -175,13 +176,13 @@ def _kept(sizes: Sequence[Size], width: int, height: int, side: int, layout: boo
             f"keep_aspect needs exactly one reference, not {len(sizes)}: whose aspect ratio would be kept?",
             field="keep_aspect", limit=1,
         )  # fmt: skip
-    fitting = fit(sizes[0], side, "references.0")
-    if fitting.size != (width, height):
+    prepared = _prepared(sizes[0], side, vision_side(1), "references.0")
+    if prepared.size != (width, height):
         raise RequestError(
             f"the picture is drawn at {width}×{height} px, but its reference becomes "
-            f"{fitting.size[0]}×{fitting.size[1]} px, whose aspect ratio it should keep", field="keep_aspect",
+            f"{prepared.size[0]}×{prepared.size[1]} px, whose aspect ratio it should keep", field="keep_aspect",
         )  # fmt: skip
-    return Preparation((fitting,), vision_size(fitting.size, vision_side(1), "references.0"))
+    return prepared
 
 
 @dataclass(frozen=True)
@@ -265,13 +266,6 @@ def _whole_patches(px: int) -> int:
 
 def _down(px: float, unit: int) -> int:
     return math.floor(px / unit) * unit
-
-
-def _too_elongated(size: Size, limit: int, field: str) -> RequestError:
-    return RequestError(
-        f"{field} is {size[0]}×{size[1]} px, which is too elongated: among so many references, at this size of the "
-        f"picture, one side may be at most {limit} times the other", field=field, limit=limit,
-    )  # fmt: skip
 
 
 def _whole(value: Any, key: str) -> int:

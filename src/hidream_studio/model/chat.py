@@ -20,6 +20,7 @@ from hidream_studio.job.request import MAX_PROMPT_TOKENS
 BOI_TOKEN = "<|boi_token|>"  # begin of image; upstream inference.py add_special_tokens
 TMS_TOKEN = "<|tms_token|>"  # its embedding is replaced by the timestep's
 PICTURE_TOKEN = "<|image_pad|>"  # one for each picture in the template's text, then one for each of its vision tokens
+PICTURE_END_TOKEN = "<|vision_end|>"
 UNCONDITIONAL_PROMPT = " "  # upstream models/pipeline.py: one space, not the empty string
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")  # of tokenizer_config.json; templates may name them
 DEFAULT_TEMPLATE = "default"  # of several by name; transformers' rule

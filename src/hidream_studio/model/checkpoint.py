@@ -144,6 +144,8 @@ def open_tower(checkpoint: Checkpoint) -> StoredTower:
         raise CheckpointError(
             "config.json: vision_config.deepstack_visual_indexes names more than the decoder's layers"
         )
+    if not (folder / PROCESSOR_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {PROCESSOR_FILE}: without it this model takes no pictures as input")
     processor = PictureProcessor.from_json(_read_json(folder / PROCESSOR_FILE))
     if (processor.patch_px, processor.frames, processor.merge) != (config.patch_px, config.frames, config.merge):
         raise CheckpointError(f"{folder / PROCESSOR_FILE} cuts pictures otherwise than config.json's vision_config")

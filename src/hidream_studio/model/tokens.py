@@ -12,6 +12,8 @@ from pathlib import Path
 from hidream_studio.errors import CheckpointError
 from hidream_studio.model.chat import (
     BOI_TOKEN,
+    PICTURE_END_TOKEN,
+    PICTURE_TOKEN,
     TMS_TOKEN,
     UNCONDITIONAL_PROMPT,
     Reader,
@@ -43,6 +45,22 @@ class PromptTokenizer:
         for token in (BOI_TOKEN, TMS_TOKEN):
             if token not in self._reader.specials.values():
                 raise CheckpointError(f"the tokenizer in {folder} has no {token}: it is no HiDream-O1 tokenizer")
+
+    @property
+    def picture(self) -> int:
+        """The id that stands for a picture's tokens. Raises CheckpointError where there is none."""
+        return self._special(PICTURE_TOKEN)
+
+    @property
+    def picture_end(self) -> int:
+        """The id after a picture's tokens. Raises CheckpointError where there is none."""
+        return self._special(PICTURE_END_TOKEN)
+
+    def _special(self, content: str) -> int:
+        found = next((token for token, told in self._reader.specials.items() if told == content), None)
+        if found is None:
+            raise CheckpointError(f"this checkpoint's tokenizer has no {content}: it takes no pictures as input")
+        return found
 
     def encode(self, prompt: str, *, picture_tokens: Sequence[int] = (), field: str = "prompt") -> list[int]:
         """The ids of the whole text sequence; see `chat.prompt_ids`. Raises PromptError, naming `field`."""

@@ -72,6 +72,11 @@ def model_bytes(config: ModelConfig, dtype: torch.dtype, *, fp8: bool = False) -
     return sum(parameter.nbytes for parameter in empty_model(config, "meta", dtype, fp8=fp8).parameters())
 
 
+def tower_bytes(config: VisionConfig, dtype: torch.dtype) -> int:
+    """The same of a vision tower."""
+    return empty_tower(config, "meta", dtype).nbytes
+
+
 def load_model(
     checkpoint: Checkpoint,
     device: torch.device | str,
