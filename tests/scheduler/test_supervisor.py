@@ -22,9 +22,9 @@ from hidream_studio.engine.messages import (
     StepDone,
     Stop,
 )
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.scheduler.supervisor import Death, Supervisor
 from hidream_studio.scheduler.ticket import Ticket

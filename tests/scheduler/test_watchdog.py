@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hidream_studio.engine.messages import Cancelled, Drawn, Finished, JobMessage, StepBegins, StepDone, leaves_worker
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.scheduler.ticket import Ticket
 from hidream_studio.scheduler.watchdog import Patience, Watchdog
 

@@ -30,17 +30,16 @@ from hidream_studio.errors import ConflictError, LibraryError, OutOfMemoryError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import JobView, Timings
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import profile_by_id
+from hidream_studio.job.record import JobRecord, JobView, Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import JobRecord
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import EventLog
 from hidream_studio.service.foreman import Foreman
 from hidream_studio.service.ledger import PAUSED_SETTING, RETRY_S
 from hidream_studio.service.listing import listed

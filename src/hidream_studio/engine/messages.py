@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import Lane
 from hidream_studio.settings import Precision, Settings
 

@@ -17,7 +17,7 @@ from hidream_studio.errors import OutOfMemoryError, StudioError
 from hidream_studio.image.png import encode_png
 from hidream_studio.image.preview import PREVIEW_MEDIA_TYPE, encode_preview
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 

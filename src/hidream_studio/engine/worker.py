@@ -46,8 +46,8 @@ from hidream_studio.engine.messages import (
 from hidream_studio.engine.picture_encoder import PictureEncoder
 from hidream_studio.engine.turns import Contender, Turns, state_bytes
 from hidream_studio.errors import NotFoundError, OutOfMemoryError, StudioError, WorkerError
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job, pin
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 
 if TYPE_CHECKING:

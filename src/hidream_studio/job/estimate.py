@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.job.workload import ModelShape, Workload, text_flop
 
 SAMPLES_PER_SETTING = 32  # so that a hundred drafts do not push the one final out of memory

@@ -10,9 +10,10 @@ from hidream_studio.errors import NotFoundError
 from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import with_text_chunks
 from hidream_studio.job.clock import utc_now
+from hidream_studio.job.record import JobRecord
 from hidream_studio.library import rows, search
 from hidream_studio.library.models import ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, JobRecord
+from hidream_studio.library.records import ImageDraft, ImageRecord
 
 
 def image_row(session: Session, image_id: str) -> ImageRow:

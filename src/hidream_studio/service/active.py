@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import JobView, State
 from hidream_studio.job.job import Job
-from hidream_studio.library.records import JobRecord
+from hidream_studio.job.record import JobRecord, JobView, State
+from hidream_studio.job.values import shared_fields
 from hidream_studio.scheduler.ticket import Stage, Ticket
-from hidream_studio.service.plan import planned_steps
+from hidream_studio.service.variations import planned_steps
 from hidream_studio.service.views import Preview
 
 STATE_AT: Mapping[Stage, State] = {
@@ -102,14 +102,13 @@ class ActiveJob(Ticket):
 
     def view(self, *, position: int | None = None, wait_s: float | None = None) -> JobView:
         """As a client sees it."""
-        view = view_of(self.record)
         return replace(
-            view,
+            view_of(self.record),
             steps=self.steps,
             step=self.done,
             position=position,
             wait_s=None if self.ended else wait_s,
-            elapsed_s=self.elapsed_s if self.state == "running" else view.elapsed_s,
+            elapsed_s=self.elapsed_s if self.state == "running" else self.record.elapsed_s,
         )
 
     def _change(self, **changes: Any) -> dict[str, Any]:
@@ -120,23 +119,8 @@ class ActiveJob(Ticket):
 def view_of(record: JobRecord) -> JobView:
     """A record as a client sees it."""
     steps = planned_steps(record.job)
-    return JobView(
-        id=record.id,
-        state=record.state,
-        lane=record.lane,
-        job=record.job,
-        steps=steps,
-        created_at=record.created_at,
-        step=steps if record.state == "finished" else 0,
-        estimate_s=record.estimate_s,
-        elapsed_s=record.elapsed_s,
-        queued_s=record.queued_s,
-        image_id=record.image_id,
-        sheet_id=record.sheet_id,
-        error=record.error,
-        adjustments=record.adjustments,
-        timings=record.timings,
-    )
+    done = steps if record.state == "finished" else 0
+    return JobView(**shared_fields(JobRecord, record), steps=steps, step=done)
 
 
 def _now_s() -> float:

@@ -27,7 +27,7 @@ from hidream_studio.engine.messages import (
     WorkerSpec,
 )
 from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, StudioError, WorkerError
-from hidream_studio.job.events import JobError, JobView
+from hidream_studio.job.record import JobError, JobView
 from hidream_studio.job.request import Lane
 from hidream_studio.library.files import storage_errors
 from hidream_studio.library.library import Library
@@ -38,7 +38,7 @@ from hidream_studio.scheduler.supervisor import Death, Supervisor, WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import EventLog
 from hidream_studio.service.ledger import Ledger
 from hidream_studio.service.lineup import Lineup
 from hidream_studio.service.news import News

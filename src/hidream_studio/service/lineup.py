@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.scheduler.queue import JobQueue
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.views import QueueSummary

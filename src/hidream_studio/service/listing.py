@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from hidream_studio.job.events import ENDED, JobView, State
+from hidream_studio.job.record import ENDED, JobView, State
 from hidream_studio.library.library import Library
 from hidream_studio.service.active import view_of
 from hidream_studio.service.lineup import Lineup

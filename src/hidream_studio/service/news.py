@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from hidream_studio.errors import WorkerError
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.service.active import ActiveJob
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import EventLog
 from hidream_studio.service.lineup import Lineup
 from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
 
