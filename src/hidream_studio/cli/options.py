@@ -104,7 +104,13 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--noise", choices=get_args(Noise), help="linked: one seed is one picture at every size")
     generate.add_argument("--url", metavar="SERVER", help="ask a running server, which has the model already")
     generate.add_argument("--token-file", type=Path, metavar="FILE", help="the server's token; or HIDREAM_STUDIO_TOKEN")
-    generate.add_argument("--out", type=Path, metavar="FILE.png", help="where to write it (hidream-SEED.png)")
+    generate.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where to write it: .png, .jpg or .webp, as it ends (hidream-SEED.png, then hidream-SEED-2.png …)",
+    )
+    generate.add_argument("--force", action="store_true", help="write over the file of --out where there is one")
     generate.add_argument("--json", action="store_true", help="print all that is known of the picture, as JSON")
     _add_model_options(generate)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hidream_studio.job.job import Job
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import Lane
-from hidream_studio.settings import Precision
+from hidream_studio.settings import Precision, Settings
 
 # To the worker.
 
@@ -24,6 +24,14 @@ class WorkerSpec:
     threads: int | None
     preview_interval_s: float
     max_state_bytes: int = 2 * 2**30  # of all begun jobs and kept prompts together; one job may always run
+
+    @classmethod
+    def of(cls, settings: Settings) -> WorkerSpec:
+        return cls(
+            checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
+            precision=settings.precision, fused=settings.fused, threads=settings.threads,
+            preview_interval_s=settings.preview_interval_s,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -161,17 +169,10 @@ class Broken:
     message: str
 
 
-FromWorker = (
-    Phase
-    | Ready
-    | LoadFailed
-    | StepBegins
-    | StepDone
-    | PreviewReady
-    | Drawn
-    | Finished
-    | Failed
-    | Cancelled
-    | Returned
-    | Broken
-)
+JobMessage = StepBegins | StepDone | PreviewReady | Drawn | Finished | Failed | Cancelled | Returned
+FromWorker = Phase | Ready | LoadFailed | Broken | JobMessage
+
+
+def leaves_worker(message: JobMessage) -> bool:
+    """Whether the worker has the message's job no more."""
+    return isinstance(message, (Finished, Failed, Cancelled, Returned))

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ SINGLE_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "merges.txt"]  # what a snapshot of the hub is reduced to
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how each one begins
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 LOADABLE_TYPES = {"F32": 4, "BF16": 2, "F16": 2}  # safetensors' names, bytes each
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
@@ -85,6 +87,8 @@ def open_checkpoint(source: str) -> Checkpoint:
         name = folder.resolve().name
     else:
         folder = _from_hub(source, folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG_FILE}, so it is no checkpoint{_meant_instead(folder)}")
     values = _read_json(folder / CONFIG_FILE)
     files = _tensor_files(folder)
     headers = {path: read_header(path) for path in files}
@@ -102,6 +106,7 @@ def open_checkpoint(source: str) -> Checkpoint:
     for file in TOKENIZER_FILES:
         if not (folder / file).is_file():
             raise CheckpointError(f"{folder} has no {file}: the prompt cannot be read without it")
+        _refuse_pointer(folder / file)
     visual = {key: tensor for key, tensor in stored.items() if key.startswith(VISION_PREFIX)}
     return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers), visual)
 
@@ -147,8 +152,11 @@ def open_tower(checkpoint: Checkpoint) -> StoredTower:
 
 def _from_hub(source: str, folder: Path) -> Path:
     if not HUB_ID.fullmatch(source):
-        what = "is a file" if folder.is_file() else "does not exist"
-        raise CheckpointError(f"{source} {what}; a model is a folder, or a hub id such as HiDream-ai/HiDream-O1-Image")
+        if folder.is_file():
+            raise CheckpointError(f"{source} is a file; a model is a folder{_folder_of(folder)}")
+        raise CheckpointError(
+            f"{source} does not exist; a model is a folder, or a hub id such as HiDream-ai/HiDream-O1-Image"
+        )
     import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -162,10 +170,47 @@ def _from_hub(source: str, folder: Path) -> Path:
         ) from error
 
 
+def _folder_of(file: Path) -> str:
+    """What was meant by one file of a checkpoint."""
+    if (file.parent / CONFIG_FILE).is_file():
+        return f": give the one that it is in, {file.parent}"
+    if file.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".bin", ".gguf"):
+        beside = f"with {CONFIG_FILE} and {TOKENIZER_FILES[0]} beside the weights"
+        return f" in upstream's layout, {beside}; this is one file alone"
+    return ", or a hub id such as HiDream-ai/HiDream-O1-Image"
+
+
+def _meant_instead(folder: Path) -> str:
+    """A checkpoint one level away, or two below as the hub's cache has them: where it is, for the end of a sentence."""
+    found: list[Path] = []
+    with suppress(OSError):  # what may not be looked into gives no hint
+        places = [folder.absolute().parent, *sorted(folder.glob("*/")), *sorted(folder.glob("snapshots/*/"))]
+        found += [place for place in places if (place / CONFIG_FILE).is_file() and _has_weights(place)]
+    if not found:
+        return ""
+    more = f", or {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; did you mean {found[0]}{more}?"
+
+
+def _has_weights(folder: Path) -> bool:
+    return (folder / INDEX_FILE).is_file() or (folder / SINGLE_FILE).is_file()
+
+
+def _refuse_pointer(path: Path) -> None:
+    """A few words of Git LFS in the place of a file, where it was cloned without them."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the file itself: run `git lfs install` and `git lfs pull` in "
+                f"{path.parent}, or give the hub id in place of the folder"
+            )
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent} has no {path.name}, so it is no checkpoint")
     try:
+        _refuse_pointer(path)
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
@@ -200,6 +245,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     """
     size = path.stat().st_size
     try:
+        _refuse_pointer(path)
         with path.open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0

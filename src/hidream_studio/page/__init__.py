@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from hidream_studio.errors import NotFoundError
+from hidream_studio.page.addresses import asset, set_prefix
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 RECONNECT_TIMEOUT_S = 60.0  # a laptop lid closed for a moment must not cost the page its state
 STATIC = Path(__file__).parent / "static"
-SHEET_URL = "/studio/sheets/{sheet_id}.png"
+SHEET_URL = "/_studio/sheets/{sheet_id}.png"
 
 _NOTHING_HERE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Nothing here · HiDream Studio</title>
@@ -25,11 +27,11 @@ _NOTHING_HERE = """<!doctype html>
 <style>
   body { font: 15px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0 }
 </style>
-</head><body><p>There is nothing at this address. <a href="/">To the studio</a></p></body></html>
+</head><body><p>There is nothing at this address. <a href="{home}">To the studio</a></p></body></html>
 """
 
 
-def mount(app: FastAPI, studio: Studio) -> None:
+def mount(app: FastAPI, studio: Studio, root_path: str = "") -> None:
     """Serve the page at `/` of `app`; call it after every other route is there, since it answers all other paths.
 
     NiceGUI keeps one app per process: a second `mount` (another server in one test process) takes the page over.
@@ -40,6 +42,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
     from hidream_studio.page.contact import sheet_png
     from hidream_studio.page.page import ASSETS_URL, build_page
 
+    set_prefix(root_path)
     core.app.user_middleware.clear()  # of an earlier mount in this process
     core.app.middleware_stack = None
     if not any(getattr(route, "path", None) == ASSETS_URL for route in core.app.routes):
@@ -74,6 +77,7 @@ def mount(app: FastAPI, studio: Studio) -> None:
 
 async def _nothing_here(request: Request, _error: Exception) -> Response:
     if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_NOTHING_HERE, status_code=404)
+        home = html.escape(asset("/"), quote=True)
+        return HTMLResponse(_NOTHING_HERE.replace("{home}", home), status_code=404)
     path = request.url.path[:200].encode("ascii", "backslashreplace").decode("ascii")
     return JSONResponse({"error": {"code": "not_found", "message": f"there is no {path} here"}}, status_code=404)

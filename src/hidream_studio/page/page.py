@@ -13,6 +13,7 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.errors import QueueFullError, StudioError
 from hidream_studio.page import words
+from hidream_studio.page.addresses import asset
 from hidream_studio.page.components import DropZone, Hotkeys
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.feed import Feed
@@ -29,7 +30,7 @@ from hidream_studio.page.state.signals import Toast, explain
 from hidream_studio.service.studio import Studio
 
 STATIC = Path(__file__).parent / "static"
-ASSETS_URL = "/studio/assets"
+ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
 STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css")
 
 
@@ -39,7 +40,7 @@ async def build_page(studio: Studio) -> None:
     since = studio.last_event  # what happens while the library is read must not be missed
     await session.load()
     for name in STYLE_SHEETS:
-        ui.add_head_html(f'<link rel="stylesheet" href="{ASSETS_URL}/{name}?v={_stamp(name)}">')
+        ui.add_head_html(f'<link rel="stylesheet" href="{asset(ASSETS_URL)}/{name}?v={_stamp(name)}">')
     page = Page(session, base_url=str(ui.context.client.request.base_url))
     feed = Feed(session, since=since)
     feed.start()

@@ -102,7 +102,7 @@ def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> Fast
     if page:
         from hidream_studio.page import mount  # NiceGUI takes a second to import
 
-        mount(app, studio)
+        mount(app, studio, settings.root_path)
     return app
 
 

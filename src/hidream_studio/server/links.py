@@ -19,6 +19,7 @@ from starlette.types import Scope
 from hidream_studio.server.root_path import route_path
 
 LINK_S = 24 * 3600
+MAX_QUERY_FIELDS = 10
 FILE_ROUTE = "image_file"  # the name of GET /api/images/{id}/file
 _FILE_PATH = re.compile(r"/api/images/([^/]+)/file")
 
@@ -39,8 +40,13 @@ class Links:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not scope.get("query_string"):
             return False
         path = _FILE_PATH.fullmatch(route_path(scope))
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10) if path else {}
-        if path is None or not (len(query.get("ends", ())) == len(query.get("signature", ())) == 1):
+        if path is None:
+            return False
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS)
+        except ValueError:  # more fields
+            return False
+        if not len(query.get("ends", ())) == len(query.get("signature", ())) == 1:
             return False
         (ends,), (signature,) = query["ends"], query["signature"]
         if not hmac.compare_digest(signature.encode(), self._signature(path[1], ends).encode()):

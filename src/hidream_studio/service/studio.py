@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
 from hidream_studio.errors import ConflictError, StudioError, naming
 from hidream_studio.job.clock import utc_now
@@ -19,14 +18,17 @@ from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import ImageRecord
+from hidream_studio.scheduler.link import OpenLink
+from hidream_studio.scheduler.process import WorkerProcess
 from hidream_studio.scheduler.queue import LANES
 from hidream_studio.scheduler.supervisor import WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob, view_of
 from hidream_studio.service.archive import Archive
 from hidream_studio.service.event_log import Event, EventLog, EventType
-from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
+from hidream_studio.service.foreman import Foreman
 from hidream_studio.service.health import health_of
+from hidream_studio.service.ledger import PAUSED_SETTING
 from hidream_studio.service.listing import listed
 from hidream_studio.service.resolver import Resolver
 from hidream_studio.service.variations import check_count, sheet_requests
@@ -43,7 +45,14 @@ class Studio:
     A finished job's picture has the job's id. The library is opened and closed by the caller.
     """
 
-    def __init__(self, settings: Settings, library: Library, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        library: Library,
+        *,
+        patience: Patience | None = None,
+        open_link: OpenLink = WorkerProcess,
+    ) -> None:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self.settings = settings
         self.library = library
@@ -54,7 +63,8 @@ class Studio:
         self._told_worker: tuple[Any, ...] = ()
         self._stopped = False
         self._foreman = Foreman(
-            _worker_spec(settings),
+            WorkerSpec.of(settings),
+            open_link,
             patience=patience or Patience(step_s=settings.step_timeout_s),
             queue_limit=settings.queue_limit,
             library=library,
@@ -73,7 +83,7 @@ class Studio:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
         paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
-        jobs = [ActiveJob.of(record, self._resolver.predict(record.job).step_s) for record in pending]
+        jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
         unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
@@ -193,7 +203,7 @@ class Studio:
 
     async def clear(self, lane: Lane | None = None) -> int:
         """Cancel every job of the lane (of both, without one), waiting or running. Returns how many."""
-        chosen = [job for job in self._foreman.active.values() if not job.ended and lane in (None, job.record.lane)]
+        chosen = [job for job in self._foreman.active.values() if not job.ended and lane in (None, job.lane)]
         for active in chosen:
             self._foreman.ask_cancel(active)
         return len(chosen)
@@ -320,7 +330,7 @@ class Studio:
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
         try:
-            await self._foreman.find_draft(active)
+            await self._foreman.check_draft(active)
         except StudioError as error:
             return JobError(error.code, error.message)
         return None
@@ -336,7 +346,7 @@ class Studio:
                 queue_order=self._foreman.queue.next_order(), request=asked, adjustments=pinned.adjustments,
                 estimate_s=predicted.seconds, sheet_id=sheet_id,
             )  # fmt: skip
-            jobs.append(ActiveJob.of(record, predicted.step_s))
+            jobs.append(ActiveJob(record, predicted.step_s))
         writing = asyncio.create_task(self._foreman.admit(jobs))
         try:
             return await asyncio.shield(writing)
@@ -386,14 +396,6 @@ class Studio:
         lineup = self._foreman.lineup()
         jobs = [job_to_dict(view) for view in lineup.views()]
         return {**queue_to_dict(lineup.summary()), "jobs": jobs, "worker": asdict(self.health())}
-
-
-def _worker_spec(settings: Settings) -> WorkerSpec:
-    return WorkerSpec(
-        checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
-        precision=settings.precision, fused=settings.fused, threads=settings.threads,
-        preview_interval_s=settings.preview_interval_s, version=__version__,
-    )  # fmt: skip
 
 
 def _as_asked(request: GenerationRequest) -> dict[str, Any]:

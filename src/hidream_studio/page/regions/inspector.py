@@ -17,6 +17,7 @@ from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import FinishMode
 from hidream_studio.page import words
+from hidream_studio.page.addresses import picture_file, thumbnail
 from hidream_studio.page.dom import Tag, button, icon, icon_button, slider
 from hidream_studio.page.regions.bar import Run
 from hidream_studio.page.regions.overlays import copy_text
@@ -209,7 +210,7 @@ class Inspector:
         self._star.set_class("on-star", version.favourite)
         if version.has_image:
             label = f"Seed {version.job.seed}, {words.size(version.job.width, version.job.height)}"
-            source = f"/api/images/{version.key}/file"
+            source = picture_file(version.key)
             self._picture.set(src=source, hidden=None, alt=label, title="Open large (Enter)")
             self._state.show(False)
         else:
@@ -248,7 +249,7 @@ class Inspector:
         root = session.model.root_of(version.key)
         pressed = "true" if shown else "false"
         with Tag("button", on_click=lambda: session.choose_version(root, version.key), aria_pressed=pressed):
-            source = f"background-image:url(/api/images/{version.key}/thumb)" if version.has_image else None
+            source = f"background-image:url({thumbnail(version.key)})" if version.has_image else None
             with Tag("span", classes="lineage-thumb", style=source):
                 if not version.has_image:
                     Tag("span", {"failed": "!", "cancelled": "–"}.get(version.state, "…"))

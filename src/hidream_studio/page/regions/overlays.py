@@ -11,6 +11,7 @@ from nicegui import ui
 
 from hidream_studio import __version__
 from hidream_studio.page import words
+from hidream_studio.page.addresses import picture_file, thumbnail
 from hidream_studio.page.components import Viewer
 from hidream_studio.page.dom import Tag, icon_button
 from hidream_studio.page.regions.bar import Run
@@ -77,8 +78,8 @@ class Overlays:
         session = self._session
         pictures = [
             {
-                "url": f"/api/images/{version.key}/file",
-                "thumb": f"/api/images/{version.key}/thumb",
+                "url": picture_file(version.key),
+                "thumb": thumbnail(version.key),
                 "width": version.job.width,
                 "height": version.job.height,
                 "label": picture_label(version, badge_of(version.job, session.profile)),

@@ -245,7 +245,7 @@ class SheetRegion:
             "dismiss-group": lambda: session.dismiss_cancelled(key),
             "version": lambda: session.choose_version(key, str(event.get("version"))),
             "more": lambda: session.show(older=True),
-            "save-sheet": lambda: ui.download(f"/studio/sheets/{key}.png", f"sheet-{key}.png"),
+            "save-sheet": lambda: ui.download(f"/_studio/sheets/{key}.png", f"sheet-{key}.png"),
             "recall-group": lambda: self._recall_group(key),
         }
         act = acts.get(str(event.get("act")))

@@ -12,6 +12,7 @@ from nicegui import ui
 from hidream_studio.errors import StudioError
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.page import words
+from hidream_studio.page.addresses import thumbnail
 from hidream_studio.page.dom import Tag, icon
 from hidream_studio.page.regions.bar import Run
 from hidream_studio.page.state.session import MAX_COMPARED, Session
@@ -97,7 +98,7 @@ class Tray:
                     on_click=self._select(version),
                     aria_label=f"Show seed {version.job.seed}",
                     title=f"seed {version.job.seed}",
-                    style=f"background-image:url(/api/images/{version.key}/thumb)",
+                    style=f"background-image:url({thumbnail(version.key)})",
                 )
         if grown:  # the new one stands at the end, which a full strip hides
             with self._root:

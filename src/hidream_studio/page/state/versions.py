@@ -12,6 +12,7 @@ from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobView, State
 from hidream_studio.job.values import shared_fields
 from hidream_studio.page import words
+from hidream_studio.page.addresses import thumbnail
 
 if TYPE_CHECKING:
     from hidream_studio.library.records import ImageRecord
@@ -101,7 +102,7 @@ def version_words(version: Version, profile: ModelProfile, smaller_s: float | No
         "rank": rank_of(job, profile),
         "favourite": version.favourite,
         "rejected": version.rejected,
-        "image": f"/api/images/{version.key}/thumb" if version.has_image else None,
+        "image": thumbnail(version.key) if version.has_image else None,
         "preview": version.preview,
         "reason": words.sentence(version.error.message) if version.error else None,
         "cost": words.about(version.estimate_s),
