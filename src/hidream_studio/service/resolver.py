@@ -14,7 +14,9 @@ from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
+from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
+from hidream_studio.library.records import ImageRecord
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
 from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
@@ -53,6 +55,15 @@ class Resolver:
         """The draft's finished version. Raises RequestError, PromptError."""
         return self._checked(plan_finish(image_id, draft, request, self.profile))
 
+    def finish_of(self, draft: ImageRecord, request: FinishRequest) -> PinnedJob:
+        """The same for a picture of the library; what of its settings is not known here is told again.
+
+        Raises ConflictError when they are not understood, and as `finish`.
+        """
+        _check_readable(f"picture {draft.id}", draft.unreadable)
+        pinned = self.finish(draft.id, draft.job, request)
+        return replace(pinned, adjustments=pinned.adjustments + not_known(draft.adjustments))
+
     def smaller(self, job: Job) -> PinnedJob:
         """The same with half as many pixels. Raises RequestError when it cannot be smaller."""
         smaller, changed = smaller_job(job)
@@ -64,10 +75,11 @@ class Resolver:
         Raises
         ------
         ConflictError
-            when it finishes a picture of another model.
+            when it finishes a picture of another model, or its settings are not understood.
         RequestError, PromptError
             when this model cannot draw what was asked of another one.
         """
+        _check_readable(f"job {record.id}", record.unreadable)
         if self.unfit(record) is None:
             return PinnedJob(record.job, record.lane, record.adjustments)
         if "finish" in record.request:
@@ -143,3 +155,8 @@ class Resolver:
         if self.checkpoint.reader is not None:
             self.checkpoint.reader.check(pinned.job)
         return pinned
+
+
+def _check_readable(what: str, unreadable: str | None) -> None:
+    if unreadable is not None:
+        raise ConflictError(f"nothing can be made of {what}: {unreadable}")

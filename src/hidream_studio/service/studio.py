@@ -18,6 +18,7 @@ from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
+from hidream_studio.library.records import ImageRecord
 from hidream_studio.scheduler.link import OpenLink
 from hidream_studio.scheduler.process import WorkerProcess
 from hidream_studio.scheduler.queue import LANES
@@ -173,7 +174,7 @@ class Studio:
         asked = {"finish": request.model_dump(mode="json", exclude_unset=True)}
         return await self._admit(
             [
-                (self._resolver.finish(image_id, draft, request), {**asked, "image_id": image_id})
+                (self._resolver.finish_of(draft, request), {**asked, "image_id": image_id})
                 for image_id, draft in zip(image_ids, drafts, strict=True)
             ],
             None,
@@ -199,7 +200,6 @@ class Studio:
         record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
-        _check_readable(f"job {job_id}", record.unreadable)
         again = self._resolver.again(record)
         if smaller:
             less = self._resolver.smaller(again.job)
@@ -328,7 +328,7 @@ class Studio:
     async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return self.estimate_finish_of(image_id, draft, request)
+        return self._estimate(self._resolver.finish_of(draft, request))
 
     def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
         """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
@@ -363,12 +363,10 @@ class Studio:
         """Whether a picture can be drawn now."""
         return health_of(self._foreman.worker, self._resolver.checkpoint, self.settings)
 
-    def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
+    def _read_draft(self, image_id: str, request: FinishRequest) -> ImageRecord:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
-        record = self.library.image(image_id)
-        _check_readable(f"picture {image_id}", record.unreadable)
-        return record.job
+        return self.library.image(image_id)
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
@@ -439,11 +437,6 @@ class Studio:
         lineup = self._foreman.lineup()
         jobs = [job_to_dict(view) for view in lineup.views()]
         return {**queue_to_dict(lineup.summary()), "jobs": jobs, "worker": asdict(self.health())}
-
-
-def _check_readable(what: str, unreadable: str | None) -> None:
-    if unreadable is not None:
-        raise ConflictError(f"nothing can be made of {what}: {unreadable}")
 
 
 def _as_asked(request: GenerationRequest) -> dict[str, Any]:
