@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not gpu and not soak" $(ARGS)
 
 test-tiny: $(VENV)/.dev
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) o1_tiny
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu" $(ARGS) o1_tiny
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .
