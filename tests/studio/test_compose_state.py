@@ -3,14 +3,12 @@ from __future__ import annotations
 import pytest
 
 from hidream_studio.errors import RequestError
-from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.sizes import MAX_AREA_PX
 from hidream_studio.studio.compose_state import (
     first_state,
     in_shape,
     plan,
-    recalled,
     restored_state,
     stored_state,
     with_preset,
@@ -67,14 +65,6 @@ def test_another_model_keeps_the_words_and_takes_its_own_sizes():
 @pytest.mark.parametrize("stored", [None, [], {"state": {"count": "many"}, "profile": "o1-tiny"}, {"state": 3}])
 def test_what_cannot_be_read_back_is_a_first_visit(stored):
     assert restored_state(stored, TINY) == first_state(TINY)
-
-
-def test_a_recalled_picture_asks_for_the_very_same_job():
-    state = first_state(TINY).changed(prompt="a star", negative="blur", size="320 × 256", seed="42", count=1)
-    job = pin(plan(state, TINY, random_seed=0).settings()[0].model_copy(update={"seed": 42}), TINY).job
-    again = plan(recalled(job, first_state(TINY)), TINY, random_seed=0)
-    assert again.pictures == 1
-    assert pin(again.settings()[0].model_copy(update={"seed": again.seeds[0]}), TINY).job == job
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4 / 3, 16 / 9, 1 / 3, 3.0])

@@ -87,8 +87,8 @@ def list_images(
     summary="Bring back the settings of a PNG, JPEG or WebP: ours, or those of another program",
 )
 async def import_picture(request: Request, library: LibraryOfApp) -> dict[str, Any]:
-    """The body is the file itself. Its pixels are not decoded. Texts of A1111, Forge, SD.Next and Civitai are read, those
-    of SwarmUI, Fooocus and InvokeAI, and simple graphs of ComfyUI; `notes` say what a text cannot carry.
+    """The body is the file itself. Its pixels are not decoded. Texts of A1111, Forge, SD.Next and Civitai are read,
+    those of SwarmUI, Fooocus and InvokeAI, and simple graphs of ComfyUI; `notes` say what a text cannot carry.
     """
     data = await request.body()
     result = await asyncio.to_thread(library.import_picture, data)

@@ -14,7 +14,7 @@ from hidream_studio.service.views import Estimate
 from hidream_studio.studio import words
 from hidream_studio.studio.bar import Run
 from hidream_studio.studio.components import Field
-from hidream_studio.studio.compose_state import MAX_COUNT, Plan, in_shape, plan, with_preset
+from hidream_studio.studio.compose_state import MAX_COUNT, Plan, base_preset, in_shape, plan, with_preset
 from hidream_studio.studio.dom import Tag, icon_button
 from hidream_studio.studio.fields import sizes_of
 from hidream_studio.studio.session import Session
@@ -40,6 +40,7 @@ class Compose:
                 self._draw_size()
                 self._draw_numbers()
                 self._draw_more()
+                self._draw_also()
                 self._live = self._switch("Live: draw a draft when I stop typing", "live")
             self._draw_go()
         session.on_compose.add(self._rewrite)
@@ -139,6 +140,15 @@ class Compose:
                 self._sampler = self._select("Sampler", _SAMPLERS, "sampler")
                 self._noise = self._select("Noise", _NOISES, "noise")
 
+    def _draw_also(self) -> None:
+        """What a recalled picture asks for beyond the fields above, and the way to be rid of it."""
+        with Tag("div", classes="with-button") as self._also:
+            self._also_text = Tag("p", "", "hint")
+            icon_button(
+                "close", "The model's own instead", lambda: self._session.write(self._session.compose.changed(also={})),
+                "tool",
+            )  # fmt: skip
+
     def _select(self, name: str, options: tuple[tuple[str, str], ...], field: str) -> Tag:
         select = Tag("select", aria_label=name)
         with select:
@@ -188,7 +198,7 @@ class Compose:
         return lambda: self._session.write(with_preset(self._session.compose, preset))
 
     def _first_size(self) -> tuple[int, int]:
-        preset = self._session.profile.preset(self._session.compose.preset)
+        preset = base_preset(self._session.compose, self._session.profile)
         try:
             return (sizes_of(self._session.compose.size) or ((preset.width, preset.height),))[0]
         except RequestError:
@@ -196,7 +206,7 @@ class Compose:
 
     def _choose_shape(self, ratio: float) -> Callable[[], None]:
         def choose() -> None:
-            preset = self._session.profile.preset(self._session.compose.preset)
+            preset = base_preset(self._session.compose, self._session.profile)
             width, height = self._first_size()
             upright = height > width
             shaped = in_shape(preset.width, preset.height, 1 / ratio if upright else ratio)
@@ -240,7 +250,10 @@ class Compose:
             self._negative_box.set(open=True)
         for preset_id, (made, _) in self._presets.items():
             made.set(aria_checked="true" if preset_id == state.preset else "false")
-        self._purpose.set_text(self._session.profile.preset(state.preset).purpose)
+        self._purpose.set_text(base_preset(state, self._session.profile).purpose if state.preset else "")
+        said = ", ".join(f"{words.field(name)} {value}" for name, value in state.also.items())
+        self._also_text.set_text(f"From the recalled picture: {said}")
+        self._also.show(bool(state.also))
 
     def draw_prices(self) -> None:
         self._count.set_text(f"× {self._session.compose.count}")

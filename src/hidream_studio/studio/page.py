@@ -22,7 +22,7 @@ from hidream_studio.studio.feed import Feed
 from hidream_studio.studio.inspector import Inspector
 from hidream_studio.studio.overlays import Overlays
 from hidream_studio.studio.picks import KeptPicks
-from hidream_studio.studio.restore import restored_from_png
+from hidream_studio.studio.restore import restored_from_file
 from hidream_studio.studio.session import Session
 from hidream_studio.studio.sheet_region import SheetRegion
 from hidream_studio.studio.signals import Toast, explain
@@ -94,11 +94,14 @@ class Page:
     # what is dropped, what is pressed
 
     def _dropped(self, file: dict[str, Any]) -> None:
-        state, notes = restored_from_png(str(file.get("data", "")), self._session.compose, self._session.profile)
+        left_out = tuple(str(name) for name in file.get("left_out", ()))
+        state, notes = restored_from_file(
+            str(file.get("data", "")), self._session.compose, self._session.profile, left_out=left_out
+        )
         self._session.write(state)
-        left_out = f" Left out: {'; '.join(notes)}." if notes else ""
+        remarks = f" Mind: {'; '.join(notes)}." if notes else ""
         self._session.on_toast(
-            Toast(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{left_out}")
+            Toast(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{remarks}")
         )
 
     def _pressed(self, key: str) -> Any:

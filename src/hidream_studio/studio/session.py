@@ -317,7 +317,7 @@ class Session:
     def recall(self, root: str) -> None:
         front = self.model.front(root)
         if front is not None:
-            self.write(recalled(front.job, self.compose))
+            self.write(recalled(front.job, self.compose, self.profile))
             self.on_toast(Toast(f"Recalled the settings of seed {front.job.seed}."))
 
     def recall_seed(self, root: str) -> None:
