@@ -52,7 +52,7 @@ def dropped(job: Job, profile: ModelProfile, *keys: str) -> tuple[ComposeState, 
     return restored_from_file(base64.b64encode(png).decode(), first_state(profile), profile)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(jobs())
 @example((ODD, HIDREAM_O1_IMAGE))
 def test_a_recalled_job_is_asked_for_again_as_it_was(drawn: tuple[Job, ModelProfile]):
@@ -60,7 +60,7 @@ def test_a_recalled_job_is_asked_for_again_as_it_was(drawn: tuple[Job, ModelProf
     assert asked(recalled(job, first_state(profile), profile), profile) == without_draft(job)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(jobs())
 @example((ODD, HIDREAM_O1_IMAGE))
 def test_a_picture_that_was_dropped_asks_for_its_job_again_by_either_of_its_texts(drawn: tuple[Job, ModelProfile]):
