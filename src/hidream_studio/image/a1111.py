@@ -42,7 +42,7 @@ _END_OF_VALUE = re.compile(r"[,\n]")
 _STEPS_LINE = re.compile(rf"(?:{NEGATIVE}\s*)?Steps:\s*\d+\s*(?:,|$)")
 _TEMPLATE_LINE = re.compile(r"(?:Negative )?Template:")  # sd-dynamic-prompts: what the prompt was made from
 _OUR_LINE = re.compile(rf"Steps: \d+, .*, Version: {_OURS} [^,\"]*$")
-_MAX_PAIRS = 200
+_MAX_PAIRS, _MAX_PIECES = 200, 2000
 _MAX_PAIRS_CHARS = 300_000  # our longest prompts in escapes; keeps the search for pairs in a hostile text short
 _MAX_FAILURES = 10  # quotes and brackets that do not end; then commas alone part the values
 _MAX_LINES_LOOKED_AT = 20  # from the end, for settings that do not begin with their steps
@@ -175,7 +175,10 @@ def _pairs(text: str) -> dict[str, str]:
     text = text[:_MAX_PAIRS_CHARS]
     found: dict[str, str] = {}
     at = failures = 0
-    while len(found) < _MAX_PAIRS and (at := _after_separators(text, at)) < len(text):
+    for _ in range(_MAX_PIECES):
+        at = _after_separators(text, at)
+        if at == len(text) or len(found) == _MAX_PAIRS:
+            break
         key = _KEY.match(text, at)
         start = at if key is None else key.end()
         while text[start : start + 1] == " ":
