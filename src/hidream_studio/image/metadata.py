@@ -35,6 +35,7 @@ _PLACES = {  # where settings stand, the most telling first, and what a sentence
     exif.COMFY_PROMPT: "graph of ComfyUI",
 }
 _PROMPT_FIELDS = ("prompt", "negative_prompt")
+KNOWN_TEXTS = frozenset({*_PLACES, "EXIF"})  # what can hold settings
 
 Reading = tuple[str, dict[str, Any], tuple[str, ...]]  # source, values by the names of a request, unchecked, and notes
 

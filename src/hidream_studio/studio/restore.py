@@ -8,7 +8,7 @@ import json
 import shlex
 
 from hidream_studio.errors import RequestError
-from hidream_studio.image.metadata import read_file, settings_from_chunks
+from hidream_studio.image.metadata import KNOWN_TEXTS, read_file, settings_from_chunks
 from hidream_studio.job.job import Job, asked_again
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.request import GenerationRequest
@@ -33,7 +33,7 @@ def restored_from_file(
     except (binascii.Error, ValueError):
         raise RequestError("the file did not arrive whole; drop it again", field="file") from None
     file = read_file(picture)
-    unread = tuple(f"the text {name!r} was passed over: it is too large" for name in left_out)
+    unread = tuple(f"the text {name!r} was passed over: it is too large" for name in left_out if name in KNOWN_TEXTS)
     settings = settings_from_chunks(file.texts, file.unread + unread)
     request = parse_request(GenerationRequest, settings.request)
     return with_request(request, state, profile), settings.notes
