@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from hidream_studio.job.request import GenerationRequest
 from hidream_studio.studio.compose_state import (
     ComposeState,
     first_state,
+    not_recalled,
     plan,
     recalled,
     restored_state,
@@ -83,6 +85,14 @@ def test_what_has_no_field_on_the_page_stays_until_it_is_taken_away_or_another_p
     assert with_preset(state, HIDREAM_O1_IMAGE.preset("high")).also == state.also
     plain = pin(GenerationRequest(prompt="a red heart", seed=7), HIDREAM_O1_IMAGE).job
     assert recalled(plain, state, HIDREAM_O1_IMAGE).also == {}
+
+
+def test_what_a_recall_does_not_bring_back_is_said():
+    tiny = PROFILES[-1]
+    assert not_recalled(ODD, HIDREAM_O1_IMAGE) == ""
+    assert "drawn by hidream-o1-image" in not_recalled(ODD, tiny)
+    composed = replace(ODD, finish_mode="keep-composition", strength=0.5, parent_id="d")
+    assert "without the draft" in not_recalled(composed, HIDREAM_O1_IMAGE)
 
 
 def test_a_text_of_another_program_leaves_the_noise_as_it_stands():

@@ -182,6 +182,16 @@ def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeSta
     return with_request(parse_request(GenerationRequest, asked_again(job.to_dict())), state, profile)
 
 
+def not_recalled(job: Job, profile: ModelProfile) -> str:
+    """What of a picture its settings do not bring back, as sentences; nothing where they bring back all of it."""
+    sentences = []
+    if job.finish_mode == "keep-composition":
+        sentences.append("It was finished from a draft; these are its settings without the draft.")
+    if job.profile != profile.id:
+        sentences.append(f"It was drawn by {job.profile}, which is not the model here.")
+    return " ".join(sentences)
+
+
 def with_request(request: GenerationRequest, state: ComposeState, profile: ModelProfile) -> ComposeState:
     """The column filled in from a request; what that does not mention keeps what stands there."""
     changes: dict[str, Any] = {

@@ -19,6 +19,7 @@ from hidream_studio.studio.compose_state import (
     PLACEHOLDER_PROMPT,
     ComposeState,
     Plan,
+    not_recalled,
     plan,
     recalled,
     restored_state,
@@ -318,7 +319,8 @@ class Session:
         front = self.model.front(root)
         if front is not None:
             self.write(recalled(front.job, self.compose, self.profile))
-            self.on_toast(Toast(f"Recalled the settings of seed {front.job.seed}."))
+            text = f"Recalled the settings of seed {front.job.seed}. {not_recalled(front.job, self.profile)}"
+            self.on_toast(Toast(text.rstrip()))
 
     def recall_seed(self, root: str) -> None:
         front = self.model.front(root)
