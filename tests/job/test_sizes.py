@@ -12,6 +12,7 @@ from hidream_studio.job.sizes import (
     MAX_AREA_PX,
     MAX_ASKED_SIDE_PX,
     MIN_SIDE_PX,
+    covering_box,
     drawable,
     nearest_patch_multiple,
     read_size,
@@ -119,3 +120,19 @@ def test_what_is_no_size_is_not_read_as_one(text: str) -> None:
 def test_a_drawable_size_is_drawn_as_it_is(width: float, height: float) -> None:
     size = drawable(width, height)
     assert resolve(*size, snap=False) == size
+
+
+_SIDES = st.integers(1, 4000)
+
+
+@given(_SIDES, _SIDES, _SIDES, _SIDES)
+def test_the_covering_box_is_the_largest_middle_part_of_the_new_shape(
+    width: int, height: int, new_width: int, new_height: int
+) -> None:
+    left, top, right, bottom = covering_box(width, height, new_width, new_height)
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert (right - left) / (bottom - top) == pytest.approx(new_width / new_height)
+    assert (left, top) == pytest.approx((width - right, height - bottom))
+    assert min(left, top) == pytest.approx(0)
+    if width * new_height == height * new_width:
+        assert (left, top, right, bottom) == (0, 0, width, height)  # nothing is moved where nothing is cropped

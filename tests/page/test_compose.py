@@ -3,14 +3,12 @@ from __future__ import annotations
 import pytest
 
 from hidream_studio.errors import RequestError
-from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.sizes import MAX_AREA_PX
 from hidream_studio.page.state.compose import (
     first_state,
     in_shape,
     plan,
-    recalled,
     restored_state,
     stored_state,
     with_preset,
@@ -83,14 +81,6 @@ def test_a_prompt_that_is_too_long_is_kept_and_refused_with_its_length():
     with pytest.raises(RequestError, match="the prompt has 12,000 characters; at most 10,000 can be drawn") as caught:
         plan(state, TINY, random_seed=0)
     assert (caught.value.field, caught.value.limit) == ("prompt", 10_000)
-
-
-def test_a_recalled_picture_asks_for_the_very_same_job():
-    state = first_state(TINY).changed(prompt="a star", negative="blur", size="320 × 256", seed="42", count=1)
-    job = pin(plan(state, TINY, random_seed=0).single(), TINY).job
-    again = plan(recalled(job, first_state(TINY)), TINY, random_seed=0)
-    assert again.pictures == 1
-    assert pin(again.single(), TINY).job == job
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4 / 3, 16 / 9, 1 / 3, 3.0])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
-from page_helpers import FINISHED, cell, compose, reload
+from page_helpers import FINISHED, cell, compose, drop_bytes, reload
+from PIL import Image
+from PIL.ExifTags import IFD, Base
 from playwright.sync_api import expect
+
+from hidream_studio.image.png import encode_png
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -390,3 +397,37 @@ def test_the_ghosts_of_a_group_go_with_one_click(visitor):
     expect(group).to_have_count(0)
     page.get_by_role("button", name="Resume the queue").click()
     expect(page.locator(".queue-text")).to_have_text("Queue empty")
+
+
+def dropped_pictures() -> Iterator[tuple[str, bytes, str]]:
+    """Names, files that say "a {name}", and what the page has to remark on them."""
+    pixels = Image.effect_noise((512, 512), 90).convert("RGB")
+    ours = "Shift: 2.5, Noise scale: 6.0"
+    for kind in ("jpeg", "webp"):
+        exif = Image.Exif()
+        text = f"a {kind} heart\nSteps: 20, Sampler: Euler, CFG scale: 3, Seed: 42, Size: 512x512, {ours}"
+        exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+        file = io.BytesIO()
+        pixels.save(file, kind, exif=exif.tobytes(), quality=100)
+        yield kind, file.getvalue(), "are back."
+    swarm = '{"sui_image_params": {"prompt": "a png heart", "steps": 20, "seed": 42, "width": 512, "height": 512}}'
+    texts = {"foreign": "x" * 2_000_000, "prompt": "x" * 2_000_000, "parameters": swarm}
+    yield "png", encode_png(np.asarray(pixels), texts), "Mind: the text 'prompt' was passed over: it is too large."
+
+
+def test_a_dropped_picture_of_each_kind_brings_its_settings_back_and_what_it_asks_for_beyond_the_fields(visitor):
+    page = visitor.open()
+    also = page.get_by_text("From the recalled picture:")
+    for kind, data, remark in dropped_pictures():
+        drop_bytes(page, data, f"heart.{kind}")
+        expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value(f"a {kind} heart")
+        expect(page.get_by_role("textbox", name="Seed;")).to_have_value("42")
+        expect(page.locator(".toast").last).to_contain_text(remark)
+        if kind != "png":
+            expect(also).to_have_text("From the recalled picture: shift 2.5, noise scale 6.0")
+    expect(also).not_to_be_visible()  # the last one says nothing of either
+
+    drop_bytes(page, next(dropped_pictures())[1], "heart.jpeg")
+    expect(also).to_be_visible()
+    page.get_by_role("button", name="The model's own instead").click()
+    expect(also).not_to_be_visible()

@@ -269,6 +269,15 @@ def test_keep_composition_stays_near_its_draft_the_nearer_the_smaller_its_streng
     assert distances == sorted(distances)
 
 
+def test_keep_composition_in_another_shape_keeps_the_middle_of_its_draft_unstretched(live: LiveStudio):
+    draft = live.draw(width=512, height=512, steps=2, noise="linked")
+    request = FinishRequest(mode="keep-composition", width=512, height=256, strength=0.0)
+    end = live.wait(live.run(live.studio.finish(draft.id, request)).id)
+    assert np.array_equal(pixels(live, end.id), pixels(live, draft.id)[128:384])
+    said = [(one.field, one.asked, one.used) for one in end.adjustments if one.field == "draft"]
+    assert said == [("draft", "512x512", "512x256")]
+
+
 def test_a_draft_that_is_gone_cannot_be_finished(live: LiveStudio):
     with pytest.raises(NotFoundError):
         live.run(live.studio.finish(UNKNOWN, FinishRequest()))

@@ -58,6 +58,14 @@ def closest_bucket(width: int, height: int, buckets: tuple[tuple[int, int], ...]
     return min(buckets, key=lambda bucket: abs(bucket[0] / bucket[1] - ratio))
 
 
+def covering_box(width: int, height: int, new_width: int, new_height: int) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) in px: the middle of a width × height picture that has the shape of the new size."""
+    kept_width = min(float(width), height * new_width / new_height)
+    kept_height = min(float(height), width * new_height / new_width)
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    return left, top, left + kept_width, top + kept_height
+
+
 def resolve_size(width: int, height: int, *, snap: bool, profile: ModelProfile) -> ResolvedSize:
     """The size that is rendered for `width` × `height`, in px, and what was changed on the way and why.
 

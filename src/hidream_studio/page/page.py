@@ -23,7 +23,7 @@ from hidream_studio.page.regions.sheet import SheetRegion
 from hidream_studio.page.regions.tray import Tray
 from hidream_studio.page.state.guard import Guard
 from hidream_studio.page.state.picks import KeptPicks
-from hidream_studio.page.state.restore import restored_from_png
+from hidream_studio.page.state.restore import restored_from_file
 from hidream_studio.page.state.session import Session
 from hidream_studio.service.studio import Studio
 
@@ -90,10 +90,13 @@ class Page:
     # what is dropped, what is pressed
 
     def _dropped(self, file: dict[str, Any]) -> None:
-        state, notes = restored_from_png(str(file.get("data", "")), self._session.column.state, self._session.profile)
+        left_out = tuple(str(name) for name in file.get("left_out", ()))
+        state, notes = restored_from_file(
+            str(file.get("data", "")), self._session.column.state, self._session.profile, left_out=left_out
+        )
         self._session.column.write(state)
-        left_out = f" Left out: {'; '.join(notes)}." if notes else ""
-        self._session.say(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{left_out}")
+        remarks = f" Mind: {'; '.join(notes)}." if notes else ""
+        self._session.say(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{remarks}")
 
     def _pressed(self, key: str) -> Any:
         session, root = self._session, self._session.choice.selected

@@ -14,12 +14,13 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
 from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
-from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, drawable
+from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, covering_box, drawable
 from hidream_studio.sampler.schedules import make_schedule
 
 MAX_SHEET_JOBS = 1000
 SMALLER = 0.5  # of the pixels
 DEFAULT_FINISH: PresetId = "standard"
+MIN_KEPT = 0.25  # of a draft's pixels; of less there is no composition to keep
 
 
 def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationRequest]:
@@ -139,7 +140,7 @@ def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: Mode
         pinned.job, parent_id=draft_id, finish_mode=request.mode, strength=strength, sampler=draft.sampler,
         preset=preset,
     )  # fmt: skip
-    return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job))
+    return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job) + _crop(draft, job))
 
 
 def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) -> GenerationRequest:
@@ -191,6 +192,31 @@ def _noise_warning(draft: Job, job: Job) -> tuple[Adjustment, ...]:
         return ()
     why = "the draft was drawn with plain noise, which does not carry over to another size: the picture will differ"
     return (Adjustment(field="noise", asked=draft.noise, used=job.noise, why=why),)
+
+
+def _crop(draft: Job, job: Job) -> tuple[Adjustment, ...]:
+    """What of the draft the new shape has no room for; the worker takes its middle (`covering_box`).
+
+    Raises
+    ------
+    RequestError
+        when hardly anything of it would be left.
+    """
+    if job.finish_mode != "keep-composition":
+        return ()
+    left, top, right, bottom = covering_box(draft.width, draft.height, job.width, job.height)
+    kept = (right - left) * (bottom - top) / (draft.width * draft.height)
+    if kept < MIN_KEPT:
+        raise RequestError(
+            f"{job.width}x{job.height} has the shape of {kept:.0%} of the draft, {draft.width}x{draft.height}; "
+            f"keep-composition needs at least {MIN_KEPT:.0%} of it; re-render draws it in any shape",
+            field="width" if job.width * draft.height > job.height * draft.width else "height", limit=MIN_KEPT,
+        )  # fmt: skip
+    asked, used = f"{draft.width}x{draft.height}", f"{round(right - left)}x{round(bottom - top)}"
+    if asked == used:
+        return ()
+    why = f"{job.width}x{job.height} has another shape than the draft, so the middle of the draft is kept"
+    return (Adjustment(field="draft", asked=asked, used=used, why=why),)
 
 
 def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:

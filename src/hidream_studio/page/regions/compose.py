@@ -13,7 +13,7 @@ from hidream_studio.job.profiles import Preset
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
-from hidream_studio.page.state.compose import MAX_COUNT, Plan, in_shape, plan, with_preset
+from hidream_studio.page.state.compose import MAX_COUNT, Plan, base_preset, in_shape, plan, with_preset
 from hidream_studio.page.state.fields import sizes_of
 from hidream_studio.page.state.guard import explain
 from hidream_studio.page.state.session import Session
@@ -39,6 +39,7 @@ class Compose:
                 self._draw_size()
                 self._draw_numbers()
                 self._draw_more()
+                self._draw_also()
                 self._live = self._switch("Live: draw a draft when I stop typing", "live")
             self._draw_go()
         session.on.compose.add(self._rewrite)
@@ -141,6 +142,17 @@ class Compose:
                 self._sampler = self._select("Sampler", _SAMPLERS, "sampler")
                 self._noise = self._select("Noise", _NOISES, "noise")
 
+    def _draw_also(self) -> None:
+        """What a recalled picture asks for beyond the fields above, and the way to be rid of it."""
+        with Tag("div", classes="with-button") as self._also:
+            self._also_text = Tag("p", "", "hint")
+            icon_button(
+                "close",
+                "The model's own instead",
+                lambda: self._session.column.write(self._session.column.state.changed(also={})),
+                "tool",
+            )
+
     def _select(self, name: str, options: tuple[tuple[str, str], ...], field: str) -> Tag:
         select = Tag("select", aria_label=name)
         with select:
@@ -194,7 +206,7 @@ class Compose:
         return lambda: self._session.column.write(with_preset(self._session.column.state, preset))
 
     def _first_size(self) -> tuple[int, int]:
-        preset = self._session.profile.preset(self._session.column.state.preset)
+        preset = base_preset(self._session.column.state, self._session.profile)
         try:
             return (sizes_of(self._session.column.state.size) or ((preset.width, preset.height),))[0]
         except RequestError:
@@ -202,7 +214,7 @@ class Compose:
 
     def _choose_shape(self, ratio: float) -> Callable[[], None]:
         def choose() -> None:
-            preset = self._session.profile.preset(self._session.column.state.preset)
+            preset = base_preset(self._session.column.state, self._session.profile)
             width, height = self._first_size()
             upright = height > width
             shaped = in_shape(preset.width, preset.height, 1 / ratio if upright else ratio)
@@ -246,7 +258,10 @@ class Compose:
             self._negative_box.set(open=True)
         for preset_id, (made, _) in self._presets.items():
             made.set(aria_checked="true" if preset_id == state.preset else "false")
-        self._purpose.set_text(self._session.profile.preset(state.preset).purpose)
+        self._purpose.set_text(base_preset(state, self._session.profile).purpose if state.preset else "")
+        said = ", ".join(f"{words.field(name)} {value}" for name, value in state.also.items())
+        self._also_text.set_text(f"From the recalled picture: {said}")
+        self._also.show(bool(state.also))
 
     def draw_prices(self) -> None:
         self._count.set_text(f"× {self._session.column.state.count}")

@@ -133,7 +133,7 @@ class Overlays:
                 "preset:quick, fav:1.",
             )
             Tag("h3", "Settings that travel")
-            Tag("p", "Drop a PNG anywhere: its settings come back. Pictures of this studio carry all of theirs.")
+            Tag("p", "Drop a picture anywhere: its settings come back. Pictures of this studio carry all of theirs.")
 
         self._dialog("Keys", draw)
 
@@ -147,7 +147,7 @@ class Overlays:
             Tag("span", "Appearance")
             self._draw_theme()
         with Tag("div", classes="settings-row"):
-            Tag("span", "Bring back the settings of a PNG")
+            Tag("span", "Bring back the settings of a picture")
             Tag("button", "Choose a file", "small", on_click=choose_file)
         memory = ""
         if health.memory_used_mib is not None and health.memory_total_mib is not None:

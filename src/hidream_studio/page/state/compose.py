@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.errors import RequestError
-from hidream_studio.job.job import Job
+from hidream_studio.job.job import Job, asked_again, pin
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId
-from hidream_studio.job.request import MAX_SEED, JobRequest, Noise, SheetRequest
+from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, Noise, SheetRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
-from hidream_studio.job.validation import request_error
+from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
 from hidream_studio.page.state.remembered import readable
@@ -21,6 +21,10 @@ from hidream_studio.page.state.remembered import readable
 MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
 MAX_LINE_CHARS = 2000
 MAX_COUNT = 64  # pictures at one click; a sweep may be larger
+_WITH_CONTROLS = frozenset(  # fields of a request that the column shows
+    {"prompt", "negative_prompt", "preset", "width", "height", "steps", "guidance_scale", "seed", "snap_resolution",
+     "sampler", "noise"}
+)  # fmt: skip
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -34,7 +38,7 @@ class ComposeState(BaseModel):
 
     prompt: Text = ""
     negative: Text = ""
-    preset: PresetId = "quick"
+    preset: PresetId | None = "quick"  # None: a recalled picture had none
     size: Line = ""
     steps: Line = ""
     guidance: Line = ""
@@ -44,6 +48,7 @@ class ComposeState(BaseModel):
     live: bool = False
     sampler: Literal["unipc", "euler"] | None = None  # None: the recipe's own
     noise: Noise = "linked"
+    also: dict[str, Any] = Field(default_factory=dict)  # what a recalled picture asks for and has no control here
 
     def changed(self, **changes: Any) -> ComposeState:
         return self.model_copy(update=changes)
@@ -89,6 +94,11 @@ class Plan:
         )
 
 
+def base_preset(state: ComposeState, profile: ModelProfile) -> Preset:
+    """What fills in for an empty field."""
+    return profile.preset(state.preset or "quick")
+
+
 def with_preset(state: ComposeState, preset: Preset) -> ComposeState:
     """The preset's size, steps and guidance filled in; each stays free to change."""
     return state.changed(
@@ -112,7 +122,7 @@ def restored_state(stored: Any, profile: ModelProfile) -> tuple[ComposeState, tu
     if stored is None or (isinstance(stored, dict) and stored.get("profile") == profile.id):
         return state, unread
     # another model was loaded since: its sizes mean something else, its words do not
-    return with_preset(state, profile.preset(state.preset)), unread
+    return with_preset(state.changed(also={}), base_preset(state, profile)), unread
 
 
 def stored_state(state: ComposeState, profile: ModelProfile) -> dict[str, Any]:
@@ -127,44 +137,85 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
     RequestError
         naming the field that cannot be read or is out of its limits.
     """
-    preset = profile.preset(state.preset)
+    preset = base_preset(state, profile)
     sizes = sizes_of(state.size) or ((preset.width, preset.height),)
     steps = steps_of(state.steps) or (preset.steps,)
     guidance = guidance_of(state.guidance) or (preset.guidance_scale,)
     try:
-        request = JobRequest(
-            prompt=state.prompt if state.prompt.strip() or prompt is None else prompt,
-            negative_prompt=state.negative.strip() or None,
-            seed=None,
-            steps=steps[0],
-            guidance_scale=float(guidance[0]),
-            width=sizes[0][0],
-            height=sizes[0][1],
-            snap_resolution=state.snap,
-            preset=state.preset,
-            sampler=state.sampler,
-            noise=state.noise,
-        )
+        request = JobRequest.model_validate({
+            **state.also,
+            "prompt": state.prompt if state.prompt.strip() or prompt is None else prompt,
+            "negative_prompt": state.negative or None,
+            "seed": None,
+            "steps": steps[0],
+            "guidance_scale": float(guidance[0]),
+            "width": sizes[0][0],
+            "height": sizes[0][1],
+            "snap_resolution": state.snap,
+            "preset": state.preset,
+            "sampler": state.sampler,
+            "noise": state.noise,
+        })  # fmt: skip
     except ValidationError as error:
         raise _as_request_error(error) from error
     return Plan(request, _seeds(state, random_seed), steps, tuple(float(value) for value in guidance), sizes)
 
 
-def recalled(job: Job, state: ComposeState) -> ComposeState:
-    """A picture's settings, all of them, in the column; how many to draw stays."""
-    return state.changed(
-        prompt=job.prompt,
-        negative=job.negative_prompt or "",
-        preset=job.preset or state.preset,
-        size=words.size(job.requested_width, job.requested_height),
-        steps=str(job.steps),
-        guidance=words.number(job.guidance_scale),
-        seed=str(job.seed),
-        snap=job.snap_resolution,
-        sampler=job.sampler if job.sampler in ("unipc", "euler") else None,
-        noise=job.noise,
-        count=1,
-    )
+def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeState:
+    """A picture's settings in the column, all of them: what it asks for next is the same job."""
+    return with_request(parse_request(GenerationRequest, asked_again(job.to_dict())), state, profile)
+
+
+def not_recalled(job: Job, profile: ModelProfile) -> str:
+    """What of a picture its settings do not bring back, as sentences; nothing where they bring back all of it."""
+    sentences = []
+    if job.finish_mode == "keep-composition":
+        sentences.append("It was finished from a draft; these are its settings without the draft.")
+    if job.profile != profile.id:
+        sentences.append(f"It was drawn by {job.profile}, which is not the model here.")
+    return " ".join(sentences)
+
+
+def with_request(request: GenerationRequest, state: ComposeState, profile: ModelProfile) -> ComposeState:
+    """The column filled in from a request; what that does not mention keeps what stands there."""
+    changes: dict[str, Any] = {
+        "prompt": request.prompt,
+        "negative": request.negative_prompt or "",
+        "count": 1,
+        "sampler": request.sampler,
+        "also": _also(request, profile),
+    }
+    if "preset" in request.model_fields_set:
+        known = any(preset.id == request.preset for preset in profile.presets)
+        changes["preset"] = request.preset if known else None
+    if "noise" in request.model_fields_set:
+        changes["noise"] = request.noise
+    if request.width is not None and request.height is not None:
+        changes["size"] = words.size(request.width, request.height)
+    if request.steps is not None:
+        changes["steps"] = str(request.steps)
+    if request.guidance_scale is not None:
+        changes["guidance"] = repr(request.guidance_scale).removesuffix(".0")  # with every digit
+    if request.seed is not None:
+        changes["seed"] = str(request.seed)
+    if request.snap_resolution is not None:
+        changes["snap"] = request.snap_resolution
+    return state.changed(**changes)
+
+
+def _also(request: GenerationRequest, profile: ModelProfile) -> dict[str, Any]:
+    """What the column has no control for, as far as the profile would not fill in the same."""
+    names = [name for name in type(request).model_fields if name not in _WITH_CONTROLS]
+    kept = request.model_copy(update={"seed": 0})
+    for name in names:
+        without = kept.model_copy(update={name: type(request).model_fields[name].default})
+        try:
+            needless = pin(without, profile).job == pin(kept, profile).job
+        except RequestError:  # of another model; the column will say so
+            continue
+        kept = without if needless else kept
+    values = {name: getattr(kept, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def in_shape(width: int, height: int, ratio: float) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from hidream_studio.job.profiles import PresetId
 from hidream_studio.page.state.cells import SheetModel
 from hidream_studio.page.state.choice import Choice
 from hidream_studio.page.state.column import Column
-from hidream_studio.page.state.compose import recalled
+from hidream_studio.page.state.compose import not_recalled, recalled
 from hidream_studio.page.state.finishing import Finishing
 from hidream_studio.page.state.guard import Guard
 from hidream_studio.page.state.remembered import Remembered
@@ -123,8 +123,9 @@ class Verbs:
         if front is not None and front.unreadable is not None:
             self._say(f"These settings cannot be recalled: {front.unreadable}.")
         elif front is not None:
-            self._column.write(recalled(front.job, self._column.state))
-            self._say(f"Recalled the settings of seed {front.job.seed}.")
+            self._column.write(recalled(front.job, self._column.state, self._studio.profile))
+            said = f"Recalled the settings of seed {front.job.seed}. {not_recalled(front.job, self._studio.profile)}"
+            self._say(said.rstrip())
 
     def recall_seed(self, root: str) -> None:
         front = self._model.front(root)
