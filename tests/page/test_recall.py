@@ -39,7 +39,7 @@ ODD = pin(
 
 def asked(state: ComposeState, profile: ModelProfile) -> Job:
     """What a click on Generate draws."""
-    wanted = plan(restored_state(stored_state(state, profile), profile), profile, random_seed=0)
+    wanted = plan(restored_state(stored_state(state, profile), profile)[0], profile, random_seed=0)
     assert wanted.pictures == 1
     return pin(wanted.single(), profile).job
 
