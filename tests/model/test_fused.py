@@ -54,9 +54,7 @@ def test_fused_blocks_draw_what_plain_ones_draw(
 
 @torch.inference_mode()
 @pytest.mark.parametrize("processors", [1, 4])  # with 1, the tms token's query would begin another wave
-@pytest.mark.parametrize(
-    ("text_lengths", "pictures"), [((30,), 0), ((12, 5), 0), ((3, 9, 1), 0), ((5, 2), 1)]
-)
+@pytest.mark.parametrize(("text_lengths", "pictures"), [((30,), 0), ((12, 5), 0), ((3, 9, 1), 0), ((5, 2), 1)])
 def test_attention_in_parts_is_attention(
     checkpoint: Checkpoint,
     model: O1Transformer,
