@@ -98,8 +98,7 @@ class PictureReader:
     def clear(self) -> None:
         """Let go of all pictures, and of the tower's place on a GPU."""
         self._kept.clear()
-        if self._device.is_gpu and self._tower is not None:
-            self._tower.to("cpu")
+        self._to_host()
 
     @torch.inference_mode()
     def _read(self, key: PictureKey) -> ReadPictures:
@@ -114,11 +113,17 @@ class PictureReader:
         rows, grids = vision_patches([picture.vision for picture in pictures], self._stored.processor)
         tower = self._on_device()
         seen: VisionTokens = tower(rows, grids)
-        if self._device.is_gpu and self._device.memory_for_tensors().free < TOWER_STAYS_BYTES:
-            tower.to("cpu")
+        if self._device.memory_for_tensors().free < TOWER_STAYS_BYTES:
+            self._to_host()
         return seen
 
-    @torch.inference_mode(False)  # or its parameters could not be moved elsewhere
+    @torch.inference_mode(False)  # parameters that were moved inside it could not be moved again
+    def _to_host(self) -> None:
+        """Where a tower on the device's own memory gives that back; it needs no second reading of its files."""
+        if self._device.is_gpu and self._tower is not None:
+            self._tower.to("cpu")
+
+    @torch.inference_mode(False)
     def _on_device(self) -> VisionTower:
         if self._tower is None or self._tower.device != self._model.device:
             nbytes = tower_bytes(self._stored.config, self._model.dtype)

@@ -56,7 +56,7 @@ def forward_flop(shape: ModelShape, image_tokens: int, text_tokens: int, referen
     """Floating-point operations of one denoising forward: image tokens and the timestep's, over the kept text.
 
     Linears per token, attention over `[text K/V, own K/V]` without a mask; a multiply-add is two operations. Patches of
-    references run beside the target's; where there are some, the last layer's answer is the target's alone.
+    references run beside the target's; where there are some, the last layer's answer is computed for the target alone.
     """
     own = image_tokens + 1 + reference_tokens  # the timestep's token
     wanted = image_tokens if reference_tokens else own  # of the last layer
