@@ -18,7 +18,7 @@ def chromium() -> Iterator[Any]:
     after it cannot run loops of their own."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=12_000)  # a busy machine draws slowly; what is wrong stays wrong
+    expect.set_options(timeout=45_000)  # a busy machine draws slowly; what is wrong stays wrong
     with sync_playwright() as playwright:
         installed = next((path for name in BROWSERS if (path := shutil.which(name))), None)
         found = installed or playwright.chromium.executable_path
