@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from page_helpers import FINISHED, cell, compose, drop_bytes, reload
+from page_helpers import FINISHED, cell, compose, drawn, drop_bytes, reload
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 from playwright.sync_api import expect
@@ -67,6 +67,20 @@ FAINT = """() => {
   }
   return [...new Set(faint)];
 }"""
+
+# How light the page's ground is, 0 to 1.
+GROUND_LIGHT = """() => {
+  const values = getComputedStyle(document.querySelector(".studio")).backgroundColor.match(/[0-9.]+/g).map(Number);
+  return (values[3] ?? 1) === 0 ? NaN : Math.max(...values.slice(0, 3)) / 255;
+}"""
+
+# What reaches over the right edge and does not scroll inside something of its own.
+TOO_WIDE = """() => [...document.querySelectorAll(".studio *")]
+  .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1)
+  .filter((e) => { for (let p = e.parentElement; p; p = p.parentElement)
+    if (["auto", "scroll", "hidden"].includes(getComputedStyle(p).overflowX) && p !== document.body
+      && p !== document.documentElement) return false; return true; })
+  .map((e) => e.outerHTML.slice(0, 120))"""
 
 
 def test_a_full_queue_names_its_limit_and_keeps_the_settings(visitor):
@@ -204,20 +218,24 @@ def test_every_control_has_a_name_and_every_text_is_readable(visitor, scheme):
     expect(page.locator(".tray-count")).to_be_visible()
     assert page.evaluate(UNNAMED) == []
     assert page.evaluate(FAINT) == []
-    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme || 1")
+    light = page.evaluate(GROUND_LIGHT)
+    assert light > 0.8 if scheme == "light" else light < 0.1
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1024, 700), (1280, 800), (2560, 1440)])
 def test_nothing_is_wider_than_the_screen(visitor, size):
     width, height = size
     page = visitor.open(viewport={"width": width, "height": height})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator(".generate")).to_be_visible()
-    if page.locator(FINISHED).count():
-        page.locator(FINISHED).first.click()
-        expect(page.locator(".inspect-picture img")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if width < 1100 and page.locator(".inspect.open").count():
+    if not visitor.server.images():
+        drawn(page, "something to look at", 1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(TOO_WIDE) == []
+    page.locator(FINISHED).first.click()
+    expect(page.locator(".inspect-picture img")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(TOO_WIDE) == []
+    if width < 1100:
         page.get_by_role("button", name="Close").click()
         expect(page.locator(".inspect-picture")).to_be_hidden()
 

@@ -1,4 +1,4 @@
-// A picture dropped anywhere: what it says goes to the server without its pixels, so that of 20 MB a few KB are sent.
+// A picture dropped or pasted anywhere: what it says goes to the server without its pixels: of 20 MB a few KB.
 const MAX_TEXT_BYTES = 600_000; // NiceGUI's socket takes messages up to 1 MB, and base64 adds a third
 const TEXT_CHUNKS = new Set(["tEXt", "iTXt", "zTXt", "eXIf"]);
 const PICTURES = "image/png,image/jpeg,image/webp";
@@ -101,6 +101,7 @@ export default {
       dragleave: (event) => this.enter(event, -1),
       dragover: (event) => this.carriesFile(event) && event.preventDefault(),
       drop: (event) => this.dropped(event),
+      paste: (event) => this.pasted(event),
     };
     for (const [name, handler] of Object.entries(this.handlers)) window.addEventListener(name, handler);
   },
@@ -123,6 +124,14 @@ export default {
       this.over = false;
       const file = event.dataTransfer.files[0];
       if (file) await this.read(file);
+    },
+    async pasted(event) {
+      const { files, types } = event.clipboardData ?? {};
+      if (!files?.length) return;
+      const typing = event.target.closest?.("input, textarea");
+      if (typing && types.includes("text/plain")) return; // office programs copy a text and its picture
+      event.preventDefault();
+      await this.read(files[0]);
     },
     choose() {
       this.$refs.file.click();

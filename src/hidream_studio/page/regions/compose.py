@@ -63,6 +63,7 @@ class Compose:
                 rows=4,
                 placeholder="What do you want to see?",
                 on_text=self._typed("prompt"),
+                on_refused=self._session.say,
             )
         with Tag("details", classes="more", open=True if state.negative else None) as self._negative_box:
             Tag("summary", "Negative prompt")
@@ -72,6 +73,7 @@ class Compose:
                 rows=2,
                 placeholder="What to keep away from",
                 on_text=self._typed("negative"),
+                on_refused=self._session.say,
             )
 
     def _draw_presets(self) -> None:
@@ -104,6 +106,7 @@ class Compose:
                 "",
                 label="Size, width × height in pixels; a list sweeps",
                 on_text=self._typed("size"),
+                on_refused=self._session.say,
                 describedby="size-hint",
             )
             self._size_hint = Tag("p", "", "hint", id="size-hint", style="margin-top:5px")
@@ -121,6 +124,7 @@ class Compose:
                     label="Seed; empty for random ones, a list sweeps",
                     placeholder="random",
                     on_text=self._typed("seed"),
+                    on_refused=self._session.say,
                 )
                 icon_button("dice", "Roll a seed", self._roll, "")
                 icon_button(
@@ -133,7 +137,7 @@ class Compose:
     def _number(self, name: str, field: str, label: str) -> Field:
         with Tag("div"):
             Tag("div", name, "label")
-            return Field("", label=label, on_text=self._typed(field))
+            return Field("", label=label, on_text=self._typed(field), on_refused=self._session.say)
 
     def _draw_more(self) -> None:
         with Tag("details", classes="more"):
@@ -273,7 +277,7 @@ class Compose:
         except StudioError as error:
             self._show_error(error)
             return
-        for field in (self._size, self._steps, self._guidance, self._seed):
+        for field in (self._size, self._steps, self._guidance, self._seed, self.prompt, self._negative):
             field.mark_invalid(False)
         self._show_size(priced.sizes)
         self._generate_text.set_text(f"Generate {wanted.pictures}" if wanted.pictures > 1 else "Generate")

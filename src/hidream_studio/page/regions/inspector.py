@@ -51,7 +51,7 @@ class Inspector:
                 self._build_picture()
             self._body = Tag("div", classes="inspect-body", hidden=True)
             with self._body:
-                self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt")
+                self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt", dir="auto")
                 self._lineage = Tag("div", classes="lineage", role="group", aria_label="Versions, from draft to final")
                 self._notes = Tag("div", classes="notes")
                 self._build_finish()
@@ -297,7 +297,7 @@ class Inspector:
             for name, value in _facts(version):
                 if value:
                     Tag("dt", name)
-                    Tag("dd", value)
+                    Tag("dd", value, dir="auto")
         notes = notes_of(version)
         self._notes.clear()
         self._notes.show(bool(notes))

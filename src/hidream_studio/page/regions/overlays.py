@@ -12,7 +12,7 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
-from hidream_studio.page.components import Viewer
+from hidream_studio.page.components import Back, Viewer
 from hidream_studio.page.dom import Tag, icon_button
 from hidream_studio.page.state.guard import Toast
 from hidream_studio.page.state.session import Session
@@ -35,6 +35,7 @@ class Overlays:
         self._run = session.run
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
+        self._back = Back(self.close)
         self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
@@ -45,6 +46,7 @@ class Overlays:
 
     def close(self) -> None:
         self._layer.clear()
+        self._back.over(False)
 
     # toasts
 
@@ -87,6 +89,7 @@ class Overlays:
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
         self._layer.clear()
+        self._back.over(True)
         with self._layer:
             Viewer(
                 pictures,
@@ -102,6 +105,7 @@ class Overlays:
     def _dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
+        self._back.over(True)
         with self._layer:
             dialog = Tag("dialog", classes="dialog", aria_label=title, data_modal=True)
             dialog.on("close", lambda _: self.close(), args=[])
@@ -133,7 +137,10 @@ class Overlays:
                 "preset:quick, fav:1.",
             )
             Tag("h3", "Settings that travel")
-            Tag("p", "Drop a picture anywhere: its settings come back. Pictures of this studio carry all of theirs.")
+            Tag(
+                "p",
+                "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
+            )
 
         self._dialog("Keys", draw)
 

@@ -45,6 +45,7 @@ class SheetRegion:
                         label="Search prompts and settings",
                         placeholder="Search",
                         on_text=self._searched,
+                        on_refused=session.say,
                     )
                 self._draw_thumb_size()
             self._scroll = Tag("div", classes="sheet-scroll")
@@ -200,7 +201,7 @@ class SheetRegion:
             with Tag("div", classes="welcome-examples"):
                 for prompt in session.profile.examples[:3]:
                     with Tag("button", on_click=self._run(self._example(prompt))):
-                        Tag("span", prompt)
+                        Tag("span", prompt, dir="auto")
                         Tag("span", self._example_price(prompt), "estimate")
 
     def _example_price(self, prompt: str) -> str:
