@@ -7,8 +7,10 @@ import sqlite3
 import httpx
 import pytest
 from page_helpers import FINISHED, cell, drawn, reload
-from page_serving import Visitor, serving
+from page_serving import Visitor
 from playwright.sync_api import expect
+
+from served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -32,7 +34,8 @@ PASTE = """async ([url, where]) => {
 @pytest.fixture(scope="module")
 def shaken(golden_checkpoint, tmp_path_factory):
     """A server whose log may hold errors."""
-    with serving(golden_checkpoint, tmp_path_factory.mktemp("shaken")) as running:
+    with Served(tmp_path_factory.mktemp("shaken") / "data", golden_checkpoint) as running:
+        running.until_ready()
         yield running
 
 
