@@ -156,15 +156,6 @@ class Library:
                 for name, value in rows.job_columns(values).items():
                     setattr(row, name, value)
 
-    def begin_attempt(self, job_id: str) -> int:
-        """Marks the job as running, and counts how often that was."""
-        with self._database.writing() as session:
-            row = _job_row(session, job_id)
-            row.state = "running"
-            row.attempts += 1
-            row.started_at = utc_now()
-            return row.attempts
-
     # Pictures
 
     def store_image(self, draft: ImageDraft, png: bytes) -> ImageRecord:
