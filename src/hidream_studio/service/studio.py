@@ -202,8 +202,7 @@ class Studio:
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
         again = self._resolver.again(record)
         if smaller:
-            less = self._resolver.smaller(again.job)
-            again = replace(again, job=less.job, adjustments=again.adjustments + less.adjustments)
+            again = await self._smaller(again)
         return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
     async def cancel(self, job_id: str) -> JobView:
@@ -367,6 +366,15 @@ class Studio:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
         return self.library.image(image_id)
+
+    async def _smaller(self, pinned: PinnedJob) -> PinnedJob:
+        """With half as many pixels; what was said of its draft's shape is said anew."""
+        job, draft = pinned.job, None
+        if job.finish_mode == "keep-composition":
+            draft = (await asyncio.to_thread(self.library.image, str(job.parent_id))).job
+        less = self._resolver.smaller(job, draft)
+        told = tuple(one for one in pinned.adjustments if one.field != "draft")
+        return replace(pinned, job=less.job, adjustments=told + less.adjustments)
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
