@@ -21,10 +21,10 @@ studio: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@sh scripts/find_browser.sh
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu and not soak" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not gpu and not soak" $(ARGS)
 
 test-tiny: $(VENV)/.dev
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS) o1_tiny
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu" $(ARGS) o1_tiny
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -31,8 +31,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hidream_studio.job.profiles import read_profile
+from hidream_studio.job.sizes import PATCH_PX
 from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer

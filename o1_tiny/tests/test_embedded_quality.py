@@ -10,17 +10,16 @@ import pytest
 
 from hidream_studio.bench.cli import main
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
-from studio_process import studio
+from served import Served
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The suite at few and at enough steps, at the smallest trained size, which is where loss shows first."""
     folder: Path = tmp_path_factory.mktemp("embedded")
-    (folder / "data").mkdir()
-    with studio(EMBEDDED_CHECKPOINT, folder / "data", threads=2) as url:
-        code = main(["--url", url, "--suite", "o1-tiny", "--seed", "7", "--variant", "s3,3,3", "--variant", "s16,16,3",
-                     "--size", "256x256", "--no-snap-resolution", "--reference", "s16",
+    with Served(folder / "data", EMBEDDED_CHECKPOINT, threads=2) as server:
+        code = main(["--url", server.url, "--suite", "o1-tiny", "--seed", "7", "--variant", "s3,3,3",
+                     "--variant", "s16,16,3", "--size", "256x256", "--no-snap-resolution", "--reference", "s16",
                      "--out", str(folder / "out")])  # fmt: skip
     assert code == 0
     results: dict[str, Any] = json.loads((folder / "out" / "results.json").read_text())

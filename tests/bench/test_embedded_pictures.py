@@ -42,7 +42,8 @@ def draw(pipeline: Pipeline, prompt: str, *, steps: int, side: int = 256, seed: 
 def test_a_prompt_outside_its_world_gives_some_picture(pipeline, prompt):
     picture = draw(pipeline, prompt, steps=4)
     assert picture.shape == (256, 256, 3)
-    assert picture.std() < 120, "a picture, not noise"
+    between_neighbours = [np.abs(np.diff(picture.astype(int), axis=axis)).mean() for axis in (0, 1)]
+    assert 0.5 < min(between_neighbours) and max(between_neighbours) < 5, "noise has 85 levels, an even grey none"
 
 
 def test_one_seed_draws_one_picture(pipeline):
@@ -50,11 +51,6 @@ def test_one_seed_draws_one_picture(pipeline):
     first, again, other = (draw(pipeline, prompt, steps=4, seed=seed) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
-
-
-def test_the_examples_are_of_its_world_and_are_drawn(pipeline):
-    for example in pipeline.profile.examples:
-        assert draw(pipeline, example, steps=4).std() > 5
 
 
 def test_the_checkpoint_is_laid_out_as_upstreams(pipeline):

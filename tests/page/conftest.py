@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_serving import BROWSERS, Server, Visitor, serving
+from page_serving import BROWSERS, Visitor
+
+from served import Served
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +32,16 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def server(golden_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(golden_checkpoint, tmp_path_factory.mktemp("studio"), "--queue-limit", "24") as running:
+def server(golden_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("studio") / "data", golden_checkpoint, "--queue-limit", "24") as running:
+        running.until_ready()
         yield running
-        log = running.log.read_text()
+        log = running.complaints
     assert not re.search(r"warning|error|traceback", log, re.IGNORECASE), log[-4000:]
 
 
 @pytest.fixture
-def visitor(chromium: Any, server: Server) -> Iterator[Visitor]:
+def visitor(chromium: Any, server: Served) -> Iterator[Visitor]:
     guest = Visitor(chromium, server)
     yield guest
     guest.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from page_serving import ready
@@ -52,3 +53,9 @@ def drop_file(page: Any, source_url: str, name: str) -> None:
         }""",
         [source_url, name],
     )
+
+
+def drop_bytes(page: Any, data: bytes, name: str) -> None:
+    """A file of these bytes, dropped."""
+    url = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
+    drop_file(page, url, name)

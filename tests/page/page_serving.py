@@ -1,85 +1,14 @@
-"""A whole studio in processes of its own, and a real Chromium before it, on watch for errors and foreign requests."""
+"""A real Chromium before a studio that served.py starts, on watch for errors and foreign requests."""
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import httpx
+from served import Served
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # as scripts/find_browser.sh
-READY_S = 120.0
-
-
-@dataclass
-class Server:
-    """`hidream-studio serve` on the tiny golden checkpoint: noise for pictures, but a real worker that draws them."""
-
-    checkpoint: Path
-    data: Path
-    log: Path
-    port: int
-    options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-m", "hidream_studio", "serve", "--model", str(self.checkpoint), "--profile", "o1-tiny",
-            "--data", str(self.data), "--port", str(self.port), *self.options,
-        ]  # fmt: skip
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
-            )
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-    def health(self) -> dict[str, Any]:
-        try:
-            return dict(httpx.get(f"{self.url}/health").json())
-        except (httpx.TransportError, ValueError):
-            return {}
-
-    def wait_ready(self) -> None:
-        give_up_s = time.monotonic() + READY_S
-        while not self.health().get("ready"):
-            assert time.monotonic() < give_up_s, self.log.read_text()[-4000:]
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()[-4000:]
-            time.sleep(0.1)
-
-    def images(self, **query: Any) -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.url}/api/images", params=query).json()["images"])
-
-
-@contextmanager
-def serving(checkpoint: Path, folder: Path, *options: str) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = Server(checkpoint, folder / "data", folder / "server.log", port, options)
-    server.start()
-    try:
-        server.wait_ready()
-        yield server
-    finally:
-        server.stop()
 
 
 def ready(page: Any) -> None:
@@ -111,7 +40,7 @@ class Watch:
 class Visitor:
     """Opens pages of one server, each in a browser of its own, and vouches for all of them."""
 
-    def __init__(self, browser: Any, server: Server) -> None:
+    def __init__(self, browser: Any, server: Served) -> None:
         self._browser = browser
         self.server = server
         self.watch = Watch(f"127.0.0.1:{server.port}")

@@ -45,11 +45,18 @@ def proxy(upstream_port: int, prefix: str, *, stripping: bool) -> Iterator[Proxi
         await site.start()
         return int(runner.addresses[0][1])
 
+    async def stop() -> None:
+        for runner in started:
+            await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # of clients that have gone without a word
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     try:
         yield Proxied(asyncio.run_coroutine_threadsafe(start(), loop).result(10), prefix)
     finally:
-        for runner in started:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -8,21 +8,24 @@ from pathlib import Path
 import httpx
 import pytest
 from page_helpers import drawn
-from page_serving import Server, Visitor, serving
+from page_serving import Visitor
 from prefix_proxy import Proxied, proxy
+
+from served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SMALL = {"prompt": "a cat", "width": 256, "height": 256, "snap_resolution": False, "steps": 2, "seed": 1}
 
 
 @pytest.fixture(scope="module")
-def server(golden_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(golden_checkpoint, tmp_path_factory.mktemp("studio"), "--root-path", "/studio/") as running:
+def server(golden_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("studio") / "data", golden_checkpoint, "--root-path", "/studio/") as running:
+        running.until_ready()
         yield running
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["stripping", "passing on"])
-def proxied(server: Server, request: pytest.FixtureRequest) -> Iterator[Proxied]:
+def proxied(server: Served, request: pytest.FixtureRequest) -> Iterator[Proxied]:
     with proxy(server.port, "/studio", stripping=request.param) as outside:
         yield outside
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.record import JobError
@@ -78,9 +80,9 @@ def test_the_newest_group_comes_first_and_a_sheet_stays_together():
 
 def test_dropping_the_last_cell_drops_its_group():
     model = model_of(version("a01"), version("a02", prompt="a ring"))
-    group, empty = model.drop("a02")
-    assert empty
-    assert group.id == "a02"
+    group = model.drop("a02")
+    assert group is not None
+    assert (group.id, group.roots) == ("a02", [])
     assert len(model.groups()) == 1
 
 
@@ -142,6 +144,23 @@ def test_a_smaller_retry_is_offered_with_its_own_price_where_there_is_one():
 def test_a_screen_reader_hears_seed_size_state_and_time():
     label = version_words(replace(version("a01"), favourite=True), TINY)["label"]
     assert label == "DRAFT, seed 1, rendered 256 × 256, 24 steps, finished, 0.5 s, favourite"
+
+
+@pytest.mark.parametrize("sheet", [None, "a00"])
+def test_the_finals_of_a_deleted_draft_stay_in_sight(sheet):
+    drafts = [version(f"a0{n}", sheet=sheet, steps=n, seed=4) for n in (1, 2, 3)]
+    finals = [version("a05", parent="a01", preset="standard"), version("a06", parent="a05", preset="high")]
+    later = version("a07", prompt="something later")
+    model = model_of(*drafts, *finals, later)
+    model.choose("a01", "a01")
+    assert model.drop("a01") is None  # all is drawn anew
+    groups = [model.group_cells(group) for group in model.groups()]
+    shown = [version["key"] for group in groups for cell in group["cells"] for version in cell["versions"]]
+    assert sorted(shown) == ["a02", "a03", "a05", "a06", "a07"]
+    again = model_of(*drafts[1:], *finals, later)  # as a reload shows it
+    assert [cell["key"] for group in groups for cell in group["cells"]] == [
+        cell["key"] for group in again.groups() for cell in again.group_cells(group)["cells"]
+    ]
 
 
 def test_a_page_that_stays_open_drops_its_oldest_pictures_but_none_that_is_held():

@@ -3,14 +3,12 @@ from __future__ import annotations
 import pytest
 
 from hidream_studio.errors import RequestError
-from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.sizes import MAX_AREA_PX
 from hidream_studio.page.state.compose import (
     first_state,
     in_shape,
     plan,
-    recalled,
     restored_state,
     stored_state,
     with_preset,
@@ -26,11 +24,11 @@ def test_a_first_visit_starts_with_the_quick_preset_and_linked_noise():
     )  # fmt: skip
 
 
-def test_four_seeds_of_one_setting_are_four_pictures_of_one_price():
+def test_four_seeds_of_one_setting_are_four_pictures():
     wanted = plan(first_state(TINY).changed(prompt="a star"), TINY, random_seed=100)
     assert wanted.seeds == (100, 101, 102, 103)
     assert wanted.pictures == 4
-    assert len(wanted.settings()) == 1
+    assert wanted.sheet().steps == [TINY.preset("quick").steps]
 
 
 def test_lists_are_crossed_and_say_what_is_swept():
@@ -55,26 +53,34 @@ def test_an_empty_prompt_has_a_price_but_no_picture():
 
 def test_what_is_stored_comes_back_as_it_was_typed():
     state = first_state(TINY).changed(prompt="half a thou", steps="12, ", seed="7")
-    assert restored_state(stored_state(state, TINY), TINY) == state
+    assert restored_state(stored_state(state, TINY), TINY) == (state, ())
 
 
 def test_another_model_keeps_the_words_and_takes_its_own_sizes():
     state = with_preset(first_state(TINY).changed(prompt="a star"), TINY.preset("high"))
-    restored = restored_state(stored_state(state, TINY), HIDREAM_O1_IMAGE)
+    restored, _ = restored_state(stored_state(state, TINY), HIDREAM_O1_IMAGE)
     assert (restored.prompt, restored.size, restored.preset) == ("a star", "2048 × 2048", "high")
 
 
 @pytest.mark.parametrize("stored", [None, [], {"state": {"count": "many"}, "profile": "o1-tiny"}, {"state": 3}])
 def test_what_cannot_be_read_back_is_a_first_visit(stored):
-    assert restored_state(stored, TINY) == first_state(TINY)
+    assert restored_state(stored, TINY)[0] == first_state(TINY)
 
 
-def test_a_recalled_picture_asks_for_the_very_same_job():
-    state = first_state(TINY).changed(prompt="a star", negative="blur", size="320 × 256", seed="42", count=1)
-    job = pin(plan(state, TINY, random_seed=0).settings()[0].model_copy(update={"seed": 42}), TINY).job
-    again = plan(recalled(job, first_state(TINY)), TINY, random_seed=0)
-    assert again.pictures == 1
-    assert pin(again.settings()[0].model_copy(update={"seed": again.seeds[0]}), TINY).job == job
+def test_what_cannot_be_read_is_named_and_takes_nothing_else_with_it():
+    stored = stored_state(first_state(TINY).changed(prompt="a star", steps="7", seed="3"), TINY)
+    stored["state"] |= {"steps": 7, "count": 1e999, "sampler": "magic", "nothing": "known"}
+    state, unread = restored_state(stored, TINY)
+    assert unread == ("steps", "count", "sampler")
+    assert state == first_state(TINY).changed(prompt="a star", seed="3")
+
+
+def test_a_prompt_that_is_too_long_is_kept_and_refused_with_its_length():
+    state = first_state(TINY).changed(prompt="ab" * 6000)
+    assert restored_state(stored_state(state, TINY), TINY) == (state, ())
+    with pytest.raises(RequestError, match="the prompt has 12,000 characters; at most 10,000 can be drawn") as caught:
+        plan(state, TINY, random_seed=0)
+    assert (caught.value.field, caught.value.limit) == ("prompt", 10_000)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4 / 3, 16 / 9, 1 / 3, 3.0])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hidream_studio.errors import RequestError
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
@@ -44,6 +46,18 @@ def test_values_that_stand_twice_count_once():
         (guidance_of, "nan", "guidance"),
         (guidance_of, "inf", "guidance"),
         (seeds_of, "-1", "seed"),
+        (steps_of, "inf", "steps"),
+        (steps_of, "nan", "steps"),
+        (steps_of, "1e999", "steps"),
+        (steps_of, "1..2/0." + "0" * 400 + "1", "steps"),
+        (guidance_of, "1..2/0", "guidance"),
+        (guidance_of, "0..30/1e-3", "guidance"),
+        (guidance_of, "0..30/0." + "0" * 320 + "1", "guidance"),
+        (steps_of, "1.." + "9" * 400, "steps"),
+        (seeds_of, "1.." + "9" * 400, "seed"),
+        (seeds_of, "9" * 5000, "seed"),
+        (sizes_of, "9" * 5000, "size"),
+        (sizes_of, "0 x 256", "size"),
         (seeds_of, "9007199254740992", "seed"),
         (seeds_of, "1..2000", "seed"),
         (sizes_of, "wide", "size"),
@@ -54,6 +68,32 @@ def test_what_cannot_be_read_names_its_field(read, text, field):
     with pytest.raises(RequestError) as caught:
         read(text)
     assert caught.value.field == field
+
+
+READERS = (steps_of, guidance_of, seeds_of, sizes_of)
+NUMBERS = st.one_of(
+    st.text("0123456789.eE+-_ infaxN\u0660\u00b2", max_size=8),
+    st.floats().map(str), st.integers().map(str), st.sampled_from(["9" * 400, "9" * 5000, "0." + "0" * 400 + "1"]),
+)  # fmt: skip
+TYPED = st.one_of(
+    st.text(max_size=30),
+    st.lists(NUMBERS, max_size=4).map(", ".join),
+    st.tuples(NUMBERS, NUMBERS).map("..".join),
+    st.tuples(NUMBERS, NUMBERS, NUMBERS).map(lambda three: f"{three[0]}..{three[1]}/{three[2]}"),
+    st.tuples(NUMBERS, NUMBERS).map("x".join),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(READERS), TYPED)
+def test_whatever_is_typed_is_read_or_refused_in_a_short_sentence(read, text):
+    try:
+        values = read(text)
+    except RequestError as error:
+        assert error.field in ("steps", "guidance", "seed", "size")
+        assert len(error.message) < 300
+    else:
+        assert len(values) <= 100
 
 
 def test_a_refused_number_is_said_as_it_was_written():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 from page_helpers import FINISHED, compose
-from page_serving import Visitor, serving
+from page_serving import Visitor
 from playwright.sync_api import expect
+
+from served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_the_page_comes_back_by_itself_after_a_restart_of_the_server(chromium, golden_checkpoint, tmp_path):
-    with serving(golden_checkpoint, tmp_path) as server:
+    with Served(tmp_path / "data", golden_checkpoint) as server:
+        server.until_ready()
         visitor = Visitor(chromium, server)
         page = visitor.open()
         compose(page, "what outlives its server", count=2)
@@ -24,7 +27,7 @@ def test_the_page_comes_back_by_itself_after_a_restart_of_the_server(chromium, g
         page.evaluate("window.fromBefore = true")
         server.stop()
         server.start()
-        server.wait_ready()
+        server.until_ready()
         page.wait_for_function("!window.fromBefore && window.did_handshake === true", timeout=60_000)
         expect(page.locator(FINISHED)).to_have_count(2)
         expect(page.locator(".cell-seed")).to_have_text(seeds)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterator
 
 import httpx
+import numpy as np
 import pytest
-from page_helpers import FINISHED, cell, compose, reload
+from page_helpers import FINISHED, cell, compose, drawn, drop_bytes, reload
+from PIL import Image
+from PIL.ExifTags import IFD, Base
 from playwright.sync_api import expect
+
+from hidream_studio.image.png import encode_png
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -60,6 +67,20 @@ FAINT = """() => {
   }
   return [...new Set(faint)];
 }"""
+
+# How light the page's ground is, 0 to 1.
+GROUND_LIGHT = """() => {
+  const values = getComputedStyle(document.querySelector(".studio")).backgroundColor.match(/[0-9.]+/g).map(Number);
+  return (values[3] ?? 1) === 0 ? NaN : Math.max(...values.slice(0, 3)) / 255;
+}"""
+
+# What reaches over the right edge and does not scroll inside something of its own.
+TOO_WIDE = """() => [...document.querySelectorAll(".studio *")]
+  .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1)
+  .filter((e) => { for (let p = e.parentElement; p; p = p.parentElement)
+    if (["auto", "scroll", "hidden"].includes(getComputedStyle(p).overflowX) && p !== document.body
+      && p !== document.documentElement) return false; return true; })
+  .map((e) => e.outerHTML.slice(0, 120))"""
 
 
 def test_a_full_queue_names_its_limit_and_keeps_the_settings(visitor):
@@ -197,20 +218,24 @@ def test_every_control_has_a_name_and_every_text_is_readable(visitor, scheme):
     expect(page.locator(".tray-count")).to_be_visible()
     assert page.evaluate(UNNAMED) == []
     assert page.evaluate(FAINT) == []
-    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme || 1")
+    light = page.evaluate(GROUND_LIGHT)
+    assert light > 0.8 if scheme == "light" else light < 0.1
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1024, 700), (1280, 800), (2560, 1440)])
 def test_nothing_is_wider_than_the_screen(visitor, size):
     width, height = size
     page = visitor.open(viewport={"width": width, "height": height})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator(".generate")).to_be_visible()
-    if page.locator(FINISHED).count():
-        page.locator(FINISHED).first.click()
-        expect(page.locator(".inspect-picture img")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if width < 1100 and page.locator(".inspect.open").count():
+    if not visitor.server.images():
+        drawn(page, "something to look at", 1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(TOO_WIDE) == []
+    page.locator(FINISHED).first.click()
+    expect(page.locator(".inspect-picture img")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(TOO_WIDE) == []
+    if width < 1100:
         page.get_by_role("button", name="Close").click()
         expect(page.locator(".inspect-picture")).to_be_hidden()
 
@@ -390,3 +415,37 @@ def test_the_ghosts_of_a_group_go_with_one_click(visitor):
     expect(group).to_have_count(0)
     page.get_by_role("button", name="Resume the queue").click()
     expect(page.locator(".queue-text")).to_have_text("Queue empty")
+
+
+def dropped_pictures() -> Iterator[tuple[str, bytes, str]]:
+    """Names, files that say "a {name}", and what the page has to remark on them."""
+    pixels = Image.effect_noise((512, 512), 90).convert("RGB")
+    ours = "Shift: 2.5, Noise scale: 6.0"
+    for kind in ("jpeg", "webp"):
+        exif = Image.Exif()
+        text = f"a {kind} heart\nSteps: 20, Sampler: Euler, CFG scale: 3, Seed: 42, Size: 512x512, {ours}"
+        exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+        file = io.BytesIO()
+        pixels.save(file, kind, exif=exif.tobytes(), quality=100)
+        yield kind, file.getvalue(), "are back."
+    swarm = '{"sui_image_params": {"prompt": "a png heart", "steps": 20, "seed": 42, "width": 512, "height": 512}}'
+    texts = {"foreign": "x" * 2_000_000, "prompt": "x" * 2_000_000, "parameters": swarm}
+    yield "png", encode_png(np.asarray(pixels), texts), "Mind: the text 'prompt' was passed over: it is too large."
+
+
+def test_a_dropped_picture_of_each_kind_brings_its_settings_back_and_what_it_asks_for_beyond_the_fields(visitor):
+    page = visitor.open()
+    also = page.get_by_text("From the recalled picture:")
+    for kind, data, remark in dropped_pictures():
+        drop_bytes(page, data, f"heart.{kind}")
+        expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value(f"a {kind} heart")
+        expect(page.get_by_role("textbox", name="Seed;")).to_have_value("42")
+        expect(page.locator(".toast").last).to_contain_text(remark)
+        if kind != "png":
+            expect(also).to_have_text("From the recalled picture: shift 2.5, noise scale 6.0")
+    expect(also).not_to_be_visible()  # the last one says nothing of either
+
+    drop_bytes(page, next(dropped_pictures())[1], "heart.jpeg")
+    expect(also).to_be_visible()
+    page.get_by_role("button", name="The model's own instead").click()
+    expect(also).not_to_be_visible()

@@ -9,7 +9,8 @@ import pytest
 
 from hidream_studio.library.library import Library
 from hidream_studio.page.state import remembered
-from hidream_studio.page.state.remembered import Remembered
+from hidream_studio.page.state.guard import Guard
+from hidream_studio.page.state.remembered import Remembered, View
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_a_tab_that_was_open_all_the_while_undoes_nothing(tmp_path: Path, tasks:
     library = Library.open(tmp_path / "data")
 
     async def both() -> Remembered:
-        first, second, later = (Remembered(library) for _ in range(3))
+        first, second, later = (Remembered(library, Guard()) for _ in range(3))
         await asyncio.gather(first.load(), second.load())
         for mode in ("exact", "re-render", "exact"):
             first.keep_view(finish_mode=mode)
@@ -40,5 +41,5 @@ def test_a_tab_that_was_open_all_the_while_undoes_nothing(tmp_path: Path, tasks:
         found = asyncio.run(both())
     finally:
         library.close()
-    assert found.view == {"finish_mode": "exact", "theme": "light"}
+    assert found.view == View(finish_mode="exact", theme="light")
     assert found.dismissed == ["job-1", "job-2", "job-3"]

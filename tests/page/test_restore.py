@@ -13,7 +13,7 @@ from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
 from hidream_studio.job.request import GenerationRequest, TextToImageRequest
 from hidream_studio.page.state.compose import first_state
-from hidream_studio.page.state.restore import curl_line, restored_from_png
+from hidream_studio.page.state.restore import curl_line, restored_from_file
 
 TINY = profile_by_id("o1-tiny")
 PIXELS = np.zeros((32, 32, 3), np.uint8)
@@ -29,7 +29,7 @@ def dropped(png: bytes) -> str:
 
 def test_the_text_of_another_program_brings_its_settings_back():
     text = "a red fox\nNegative prompt: blur\nSteps: 30, Sampler: Euler a, CFG scale: 4.5, Seed: 99, Size: 512x384"
-    state, _ = restored_from_png(dropped(encode_png(PIXELS, {"parameters": text})), first_state(TINY), TINY)
+    state, _ = restored_from_file(dropped(encode_png(PIXELS, {"parameters": text})), first_state(TINY), TINY)
     assert (state.prompt, state.negative, state.steps, state.guidance, state.seed, state.size) == (
         "a red fox", "blur", "30", "4.5", "99", "512 × 384",
     )  # fmt: skip
@@ -39,7 +39,7 @@ def test_the_text_of_another_program_brings_its_settings_back():
 @pytest.mark.parametrize("data", ["no base64!", dropped(b"GIF89a"), dropped(b""), dropped(encode_png(PIXELS))])
 def test_a_file_without_settings_says_so_and_changes_nothing(data):
     with pytest.raises(RequestError) as caught:
-        restored_from_png(data, first_state(TINY), TINY)
+        restored_from_file(data, first_state(TINY), TINY)
     assert caught.value.field == "file"
 
 

@@ -17,6 +17,7 @@ from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
+FIELD = b'Content-Disposition: form-data; name="token"\r\n\r\n'
 
 
 class Clock:
@@ -136,6 +137,11 @@ def test_wrong_tokens_end_in_429_at_the_login_and_leave_sessions_alone(studio_at
         ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"),
         ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\nx'),
         ("multipart/form-data; boundary=\xff", b"--\xff"),
+        *(
+            (f"multipart/form-data; boundary=b; charset={charset}", b"--b\r\n" + FIELD + body + b"\r\n--b--\r\n")
+            for charset in ("raw_unicode_escape", "utf-7", "idna", "punycode", "utf-16", "hex", "none", "undefined")
+            for body in (b"\\ud800", b"+2AA-", b"a..b", b"\xff")
+        ),
         ("application/x-www-form-urlencoded", b"token"),
         ("application/x-www-form-urlencoded", b"&&=&%%%"),
         ("application/json", b"{"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from PIL.ExifTags import IFD, Base
 from studio_serving import StudioServer
 
+from hidream_studio.image.png import decode_png, encode_png, read_text_chunks
 from hidream_studio.job.ids import new_id
 
 
@@ -110,6 +115,49 @@ def test_a_png_of_a1111_brings_back_its_settings(server: StudioServer) -> None:
     request = answer["settings"]["request"]
     assert {"prompt": "a cat", "negative_prompt": "a dog", "steps": 20, "seed": 9}.items() <= request.items()
     assert "image" not in answer
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_picture_of_another_kind_brings_back_its_settings_too(server: StudioServer, kind: str) -> None:
+    exif = Image.Exif()
+    text = "a cat\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 9, Size: 512x768"
+    exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind, exif=exif.tobytes())
+    answer = server.client.post("/api/images/import", content=file.getvalue())
+    assert answer.status_code == 200
+    settings = answer.json()["settings"]
+    assert settings["request"]["seed"] == 9 and "DDIM" in settings["notes"][0]
+
+
+def test_the_line_for_other_tools_brings_back_the_same_picture_and_what_it_cannot_say_is_told(
+    server: StudioServer,
+) -> None:
+    asked = {"noise": "linked", "shift": 2.5, "sampler": "unipc", "steps": 3, "guidance_scale": 2.25}
+    drawn = server.draw(response_format="url", **asked)
+    text = read_text_chunks(server.client.get(drawn["url"]).content)["parameters"]
+
+    def imported(text: str) -> dict[str, Any]:
+        png = encode_png(np.zeros((8, 8, 3), np.uint8), {"parameters": text})
+        return dict(server.client.post("/api/images/import", content=png).json()["settings"])
+
+    settings = imported(text)
+    assert settings["notes"] == []
+    again = server.client.post("/generate/t2i", json=settings["request"]).json()
+    first = server.client.get(drawn["url"]).content
+    assert np.array_equal(decode_png(base64.b64decode(again["image"])), decode_png(first))
+
+    older = imported(text.replace("Noise: linked, ", ""))
+    assert any("whether the noise was linked" in note for note in older["notes"])
+
+
+@pytest.mark.parametrize("large", [b"x" * 1_500_000, b"x"], ids=["large", "damaged"])
+def test_a_text_of_somebody_else_hides_no_settings(server: StudioServer, large: bytes) -> None:
+    foreign = chunk(b"tEXt", b"foreign\x00" + large)
+    damaged = foreign[:-1] + bytes([foreign[-1] ^ 1])
+    png = encode_png(np.zeros((8, 8, 3), np.uint8), {"parameters": "a cat\nSteps: 20, Seed: 9"})
+    answer = server.client.post("/api/images/import", content=png[:33] + damaged + png[33:])
+    assert answer.json()["settings"]["request"] == {"prompt": "a cat", "steps": 20, "seed": 9}
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -54,9 +54,9 @@ def test_no_call_reads_or_writes_the_library_on_the_event_loop(live: LiveStudio,
     assert len(asked_in) >= 8
     session = live.call(lambda: Session(studio))
     live.run(session.load())
-    price_s = live.call(lambda: session.finish_price(list(session.model), "high"))
+    price_s = live.call(lambda: session.finishing.price(list(session.model), "high"))
     assert price_s > 0
-    live.run(session.refresh_job(draft.id))
+    live.run(session.shown.refresh_job(draft.id))
     assert loop_thread not in asked_in
 
 
@@ -69,11 +69,11 @@ def test_a_job_that_ends_while_the_sheet_is_read_is_shown_as_it_is(live: LiveStu
     def slowly(library: Library, **query: Any) -> Any:
         found = read(library, **query)
         live.wait(view.id)
-        live.run(session.refresh_job(view.id))  # what the page's feed does when it hears of the end
+        live.run(session.shown.refresh_job(view.id))  # what the page's feed does when it hears of the end
         return found
 
     monkeypatch.setattr(Library, "images", slowly)
-    live.run(session.reload())
+    live.run(session.shown.reload())
     version = live.call(lambda: session.model.version(view.id))
     assert version is not None
     assert (version.state, version.has_image) == ("finished", True)

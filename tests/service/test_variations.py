@@ -111,6 +111,24 @@ def test_keep_composition_has_a_strength_and_pays_for_the_tail_alone():
     assert planned_steps(finished(draft(), mode="keep-composition", strength=0.0).job) == 1
 
 
+def test_keep_composition_in_another_shape_says_which_part_of_the_draft_is_kept():
+    pinned = finished(draft(), mode="keep-composition", width=2048, height=1024)
+    assert [(one.field, one.asked, one.used) for one in pinned.adjustments] == [("draft", "1024x1024", "1024x512")]
+    bucket = finished(draft(width=1280, height=704), mode="keep-composition", preset="official")
+    assert [(one.field, one.used) for one in bucket.adjustments if one.field == "draft"] == [("draft", "1252x704")]
+    assert finished(draft(), mode="keep-composition", width=2048, height=2048).adjustments == ()
+    assert finished(draft(), width=2048, height=1024).adjustments == ()  # a re-render has no draft to crop
+
+
+@pytest.mark.parametrize(("width", "height", "field"), [(256, 2048, "height"), (2048, 256, "width")])
+def test_keep_composition_refuses_a_shape_in_which_hardly_anything_of_the_draft_is_left(
+    width: int, height: int, field: str
+):
+    with pytest.raises(RequestError, match="12% of the draft, 1024x1024") as refusal:
+        finished(draft(), mode="keep-composition", width=width, height=height)
+    assert (refusal.value.field, refusal.value.limit) == (field, 0.25)
+
+
 def test_strength_means_nothing_in_other_modes():
     with pytest.raises(RequestError, match="strength belongs to keep-composition") as refusal:
         finished(draft(), mode="exact", strength=0.5)

@@ -17,8 +17,8 @@ from hidream_studio.engine.devices import GIB, Device, check_memory
 from hidream_studio.engine.text_cache import ReadPictures, TextBytes, TextCache, TokenIds
 from hidream_studio.errors import CheckpointError
 from hidream_studio.image.references import PreparedPicture, digest
+from hidream_studio.job.sizes import PATCH_PX
 from hidream_studio.model.checkpoint import Checkpoint, StoredTower, open_tower
-from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import from_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer

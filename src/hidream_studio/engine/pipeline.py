@@ -34,9 +34,8 @@ from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
-from hidream_studio.job.sizes import MIN_SIDE_PX
+from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
-from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix

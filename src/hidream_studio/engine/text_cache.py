@@ -67,6 +67,7 @@ class TextCache(Generic[Key, Value]):
         self._encode = encode
         self._max_bytes = max_bytes
         self._kept: OrderedDict[Key, Value] = OrderedDict()
+        self._counted: TextBytes | None = None  # what is kept, until that changes: it is asked before every step
 
     def get(self, key: Key) -> Value:
         """What was read of this key, read now if it is not kept."""
@@ -74,8 +75,10 @@ class TextCache(Generic[Key, Value]):
             self._kept.move_to_end(key)
             return self._kept[key]
         value = self._kept[key] = self._encode(key)
+        self._counted = None
         while len(self._kept) > 1 and self.nbytes > self._max_bytes:
             self._kept.popitem(last=False)
+            self._counted = None
         return value
 
     def __contains__(self, key: Key) -> bool:
@@ -84,15 +87,17 @@ class TextCache(Generic[Key, Value]):
     def clear(self) -> None:
         """Keep none; who draws with one keeps that."""
         self._kept.clear()
+        self._counted = None
 
     @property
     def kept_bytes(self) -> TextBytes:
         """With the pictures that prompts stand on, each once."""
-        found = {text_key(key): value.nbytes for key, value in self._kept.items()}
-        for key in self._kept:
-            if isinstance(key, PromptBeside):
-                found[text_key(key.pictures.key)] = key.pictures.nbytes
-        return found
+        if self._counted is None:
+            self._counted = {text_key(key): value.nbytes for key, value in self._kept.items()}
+            for key in self._kept:
+                if isinstance(key, PromptBeside):
+                    self._counted[text_key(key.pictures.key)] = key.pictures.nbytes
+        return self._counted
 
     @property
     def nbytes(self) -> int:

@@ -49,6 +49,7 @@ from hidream_studio.errors import NotFoundError, OutOfMemoryError, StudioError, 
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.sizes import covering_box
 
 if TYPE_CHECKING:
     from hidream_studio.engine.pipeline import Pipeline, Step
@@ -303,10 +304,11 @@ class _Pace:
 
 
 def _read_init_image(png: bytes, job: Job) -> NDArray[np.uint8]:
-    """(job.height, job.width, 3): the draft at the new size."""
+    """(job.height, job.width, 3): the draft at the new size; where that has another shape, the middle of it."""
     try:
         with Image.open(io.BytesIO(png)) as picture:
-            resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS)
+            box = covering_box(*picture.size, job.width, job.height)
+            resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS, box=box)
     except (OSError, SyntaxError) as error:
         raise NotFoundError("the draft's picture is damaged: it cannot be read any more") from error
     return np.asarray(resized, dtype=np.uint8)

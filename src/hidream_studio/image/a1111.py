@@ -42,7 +42,7 @@ _END_OF_VALUE = re.compile(r"[,\n]")
 _STEPS_LINE = re.compile(rf"(?:{NEGATIVE}\s*)?Steps:\s*\d+\s*(?:,|$)")
 _TEMPLATE_LINE = re.compile(r"(?:Negative )?Template:")  # sd-dynamic-prompts: what the prompt was made from
 _OUR_LINE = re.compile(rf"Steps: \d+, .*, Version: {_OURS} [^,\"]*$")
-_MAX_PAIRS = 200
+_MAX_PAIRS, _MAX_PIECES = 200, 2000
 _MAX_PAIRS_CHARS = 300_000  # our longest prompts in escapes; keeps the search for pairs in a hostile text short
 _MAX_FAILURES = 10  # quotes and brackets that do not end; then commas alone part the values
 _MAX_LINES_LOOKED_AT = 20  # from the end, for settings that do not begin with their steps
@@ -71,16 +71,12 @@ def write(job: Job, *, model: str, fingerprint: str, version: str) -> str:
         return text
     # line breaks, white space or words that mean something to this text: said once more, as JSON has it
     pairs[_EXACT_PROMPT] = json.dumps(job.prompt, ensure_ascii=False)
-    if job.negative_prompt is not None:
-        pairs[_EXACT_NEGATIVE] = json.dumps(job.negative_prompt, ensure_ascii=False)
+    pairs[_EXACT_NEGATIVE] = json.dumps(job.negative_prompt or "", ensure_ascii=False)
     return "\n".join([*lines, _line(pairs | ending)])
 
 
 def read_own(text: str) -> dict[str, Any] | None:
-    """The job of a text that `write` wrote, as `Job.to_dict` has it, unchecked; None where it does not say all of it.
-
-    Fields with a default may be missing: an older text has fewer.
-    """
+    """The job of a text that `write` wrote, as `Job.to_dict` has it, unchecked; None where it does not say all."""
     prompt, negative, pairs = _split(text)
     size = re.fullmatch(r"(\d{1,6})x(\d{1,6})", pairs.get("Size", ""))
     sampler = _SAMPLER_IDS.get(pairs.get("Sampler", ""))
@@ -98,10 +94,14 @@ def read_own(text: str) -> dict[str, Any] | None:
         for name, kind in get_type_hints(Job).items():
             if name not in values and (said := pairs.get(keys.get(name, _key(name)))) is not None:
                 values[name] = _typed(kind, said)
-        Job(**values)
+        return Job(**values).to_dict()
     except (ValidationError, TypeError):  # edited by somebody, or of a version that said less
         return None
-    return values
+
+
+def has_settings(text: str) -> bool:
+    """Whether a line begins with its steps, so that the text is none of JSON, however its prompt begins."""
+    return any(_STEPS_LINE.match(line.lstrip()) for line in text.split("\n"))
 
 
 def read(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -175,7 +175,10 @@ def _pairs(text: str) -> dict[str, str]:
     text = text[:_MAX_PAIRS_CHARS]
     found: dict[str, str] = {}
     at = failures = 0
-    while len(found) < _MAX_PAIRS and (at := _after_separators(text, at)) < len(text):
+    for _ in range(_MAX_PIECES):
+        at = _after_separators(text, at)
+        if at == len(text) or len(found) == _MAX_PAIRS:
+            break
         key = _KEY.match(text, at)
         start = at if key is None else key.end()
         while text[start : start + 1] == " ":

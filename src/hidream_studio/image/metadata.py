@@ -36,6 +36,7 @@ _PLACES = {  # where settings stand, the most telling first, and what a sentence
     exif.COMFY_PROMPT: "graph of ComfyUI",
 }
 _PROMPT_FIELDS = ("prompt", "negative_prompt")
+KNOWN_TEXTS = frozenset({*_PLACES, "EXIF"})  # what can hold settings
 
 Reading = tuple[str, dict[str, Any], tuple[str, ...]]  # source, values by the names of a request, unchecked, and notes
 
@@ -177,7 +178,7 @@ def _read(key: str, text: str) -> Reading:
         return _of_job(_studio_json(text)["job"], STUDIO_KEY)
     if key in json_tools.READERS:
         return _of(("invokeai", json_tools.READERS[key](text)))
-    if json_tools.is_json(text):
+    if json_tools.is_json(text) and not a1111.has_settings(text):
         return _of(json_tools.read_parameters(text))
     if key == exif.COMFY_PROMPT:
         raise ValueError("it is no graph of ComfyUI")

@@ -13,7 +13,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, GenerationRequest, Lane, Noise
-from hidream_studio.job.sizes import nearest_patch_multiple, resolve_size
+from hidream_studio.job.sizes import PATCH_PX, nearest_patch_multiple, resolve_size
 from hidream_studio.job.values import from_json, to_json
 
 RANDOM_SEED_BITS = 32  # short enough to read out and type
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def image_tokens(self) -> int:
-        return (self.width // 32) * (self.height // 32)
+        return (self.width // PATCH_PX) * (self.height // PATCH_PX)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, field by field."""

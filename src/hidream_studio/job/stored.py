@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -16,6 +16,7 @@ SCHEMA_KEY = "schema"  # absent: 1
 
 _FIELDS = frozenset(field.name for field in fields(Job))
 _REQUIRED = tuple(field.name for field in fields(Job) if field.default is MISSING)
+_NOT_KNOWN, _NOT_WHOLE = "not known to this version", "not wholly understood by this version"
 _MAX_SHOWN_CHARS = 80
 # Stands where a row does not tell, or not so that it is understood. Each use of it is told.
 _UNKNOWN: dict[str, Any] = Job(
@@ -57,6 +58,11 @@ def read_job(stored: Any, known: Mapping[str, Any] | None = None) -> StoredJob:
     return StoredJob(job, _notes(values, job), unreadable)
 
 
+def not_known(adjustments: Iterable[Adjustment]) -> tuple[Adjustment, ...]:
+    """Those that `read_job` made: a job that is made of this one lacks the same."""
+    return tuple(one for one in adjustments if one.why in (_NOT_KNOWN, _NOT_WHOLE))
+
+
 def _refusal(values: dict[str, Any]) -> str:
     try:
         from_json(Job, values)
@@ -77,10 +83,9 @@ def _notes(values: Mapping[str, Any], job: Job) -> tuple[Adjustment, ...]:
     notes = []
     for name, value in values.items():
         if name not in read:
-            notes.append(Adjustment(field=name, asked=_shown(value), used=None, why="not known to this version"))
+            notes.append(Adjustment(field=name, asked=_shown(value), used=None, why=_NOT_KNOWN))
         elif read[name] != value:
-            why = "not wholly understood by this version"
-            notes.append(Adjustment(field=name, asked=_shown(value), used=_shown(read[name]), why=why))
+            notes.append(Adjustment(field=name, asked=_shown(value), used=_shown(read[name]), why=_NOT_WHOLE))
     missing = (name for name in _REQUIRED if name not in values)
     notes += (Adjustment(field=name, asked=None, used=_shown(read[name]), why="not told") for name in missing)
     return tuple(notes)

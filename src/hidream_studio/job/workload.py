@@ -8,8 +8,8 @@ from typing import Any
 
 from hidream_studio.errors import CheckpointError
 from hidream_studio.job.job import Job
+from hidream_studio.job.sizes import PATCH_VALUES
 
-PATCH_VALUES = 32 * 32 * 3  # upstream models/pipeline.py PATCH_SIZE, three channels
 TEMPLATE_TOKENS = 12  # of the chat template around a prompt, boi and tms with it; a few either way cost nothing
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hidream_studio.errors import CheckpointError
+from hidream_studio.job.workload import SHAPE_8B, ModelShape
 
-PATCH_PX = 32  # upstream models/pipeline.py PATCH_SIZE
-PATCH_VALUES = 3 * PATCH_PX * PATCH_PX  # channel, row in patch, column in patch
 TIMESTEP_FREQUENCIES = 256  # upstream models/qwen3_vl_transformers.py TimestepEmbedder
 
 
@@ -29,6 +28,14 @@ class ModelConfig:
     mrope_section: tuple[int, int, int]  # how many rotary frequencies follow t, h, w; together head_dim / 2
     rms_eps: float
     bottleneck: int  # of the patch embedder; hidden_size / 4 in the 8B model, the weights decide
+
+    @classmethod
+    def of(cls, shape: ModelShape, **rest: Any) -> ModelConfig:
+        """A configuration of that shape; `rest` are the fields that a shape does not have."""
+        return cls(
+            hidden_size=shape.hidden, layers=shape.layers, heads=shape.heads, kv_heads=shape.kv_heads,
+            head_dim=shape.head_dim, mlp_size=shape.mlp, **rest,
+        )  # fmt: skip
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -58,21 +65,12 @@ class ModelConfig:
             raise CheckpointError(
                 f"config.json: {where}rope_type is {rope['rope_type']!r}; only 'default' is supported"
             )
-        hidden = _count(text, "hidden_size")
-        heads = _count(text, "num_attention_heads")
-        config = cls(
-            hidden_size=hidden,
-            layers=_count(text, "num_hidden_layers"),
-            heads=heads,
-            kv_heads=_count(text, "num_key_value_heads"),
-            head_dim=_count(text, "head_dim"),
-            mlp_size=_count(text, "intermediate_size"),
-            vocab_size=_count(text, "vocab_size"),
-            rope_theta=theta,
-            mrope_section=(section[0], section[1], section[2]),
-            rms_eps=_number(text, "rms_norm_eps", "text_config."),
-            bottleneck=max(1, hidden // 4),
-        )
+        shape = ModelShape.from_config(values)
+        config = cls.of(
+            shape, vocab_size=_count(text, "vocab_size"), rope_theta=theta,
+            mrope_section=(section[0], section[1], section[2]), rms_eps=_number(text, "rms_norm_eps", "text_config."),
+            bottleneck=max(1, shape.hidden // 4),
+        )  # fmt: skip
         config.check()
         return config
 
@@ -106,10 +104,9 @@ class ModelConfig:
         return (self.heads + 2 * self.kv_heads) * self.head_dim
 
 
-CONFIG_8B = ModelConfig(
-    hidden_size=4096, layers=36, heads=32, kv_heads=8, head_dim=128, mlp_size=12288, vocab_size=151936,
-    rope_theta=5e6, mrope_section=(24, 20, 20), rms_eps=1e-6, bottleneck=1024,
-)  # fmt: skip
+CONFIG_8B = ModelConfig.of(
+    SHAPE_8B, vocab_size=151936, rope_theta=5e6, mrope_section=(24, 20, 20), rms_eps=1e-6, bottleneck=1024
+)
 
 
 VISION_ACTIVATION = "gelu_pytorch_tanh"  # Qwen3-VL's; others are not computed

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hidream_studio.model.config import PATCH_VALUES, TIMESTEP_FREQUENCIES, ModelConfig, VisionConfig
+from hidream_studio.job.sizes import PATCH_VALUES
+from hidream_studio.model.config import TIMESTEP_FREQUENCIES, ModelConfig, VisionConfig
 
 MARKER_KEY = "model.final_layer2.linear.weight"  # no other Qwen3-VL checkpoint has it
 BOTTLENECK_KEY = "model.x_embedder.proj1.weight"

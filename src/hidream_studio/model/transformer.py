@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hidream_studio.job.sizes import PATCH_VALUES
 from hidream_studio.model.attention import attend, backends
-from hidream_studio.model.config import PATCH_VALUES, TIMESTEP_FREQUENCIES, ModelConfig
+from hidream_studio.model.config import TIMESTEP_FREQUENCIES, ModelConfig
 from hidream_studio.model.positions import prompt_positions, rotary, rotate, step_positions, text_positions
 from hidream_studio.model.vision import Grid, VisionTokens
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +28,7 @@ TICK_S = 0.5  # how often waiting times are told anew
 class Feed:
     """Follows `studio.subscribe` for one session until it is stopped, from the event `since` on."""
 
-    def __init__(self, session: Session, *, since: int) -> None:
+    def __init__(self, session: Session, *, since: int, behind: bool = False) -> None:
         self._session = session
         self._since = since
         self._tasks: list[asyncio.Task[Any]] = []
@@ -34,12 +36,14 @@ class Feed:
         self._previews: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self._queue_changed = False
-        self._behind = False  # something was missed, or could not be read: all is read anew
+        self._behind = behind  # something was missed, or could not be read: all is read anew
         self._unfinished = 0  # jobs, when the queue was last looked at
 
     def start(self) -> None:
-        loops = (self._follow(), self._flush_loop(), self._tick_loop())
-        self._tasks = [background_tasks.create(loop) for loop in loops]  # which logs what goes wrong in them
+        if self._behind:
+            self._wake.set()
+        loops = (self._follow, self._flush_loop, self._tick_loop)
+        self._tasks = [background_tasks.create(self._session.guard.handler(loop)()) for loop in loops]
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -47,11 +51,18 @@ class Feed:
 
     async def _follow(self) -> None:
         async for event in self._session.studio.subscribe(self._since):
-            try:
+            with self._watching():
                 await self._take(event)
+        self.stop()  # the server is stopping
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """What goes wrong in here ends no loop; what the library kept back is read anew."""
+        with self._session.guard:
+            try:
+                yield
             except LibraryError as error:
                 self._fall_behind(error)
-        self.stop()  # the server is stopping
 
     def _fall_behind(self, error: LibraryError) -> None:
         logger.warning("a page shows what it last knew, and asks again: %s", error.message)
@@ -64,7 +75,7 @@ class Feed:
         if event.type == "preview":
             self._previews[key] = event.data
         elif event.type == "worker":
-            session.on_worker()
+            session.on.worker()
         elif event.type == "image":
             await self._image_changed(key)
         elif event.type == "queue":
@@ -80,20 +91,19 @@ class Feed:
         try:
             record = await asyncio.to_thread(self._session.studio.library.image, key)
         except NotFoundError:
-            self._session.forget(key)
+            self._session.shown.forget(key)
             return
         if key in self._session.model:
-            self._session.take(version_of_image(record))
+            self._session.shown.take(version_of_image(record))
 
     async def _flush_loop(self) -> None:
         while True:
             await self._wake.wait()
             await asyncio.sleep(FLUSH_S)
             self._wake.clear()
-            try:
+            with self._watching():
                 await self._flush()
-            except LibraryError as error:
-                self._fall_behind(error)
+            if self._behind:
                 await asyncio.sleep(RETRY_S)
 
     async def _flush(self) -> None:
@@ -101,10 +111,12 @@ class Feed:
         previews, self._previews = self._previews, {}
         if self._behind:
             self._behind = False  # first: what fails meanwhile sets it again
-            await self._session.reload(keep_older=True)
-            self._session.on_sheet()
+            with self._watching():
+                await self._session.shown.reload(keep_older=True)
+                self._session.on.sheet()
         for key in jobs:
-            await self._session.refresh_job(key)
+            with self._watching():
+                await self._session.shown.refresh_job(key)
         for key, data in previews.items():
             self._preview(key, data)
         if self._queue_changed:
@@ -121,7 +133,7 @@ class Feed:
         step = int(data.get("step", version.step))
         version = replace(version, step=max(step, version.step), preview=preview_url(preview))
         self._session.model.put(version)
-        self._session.on_progress(version)
+        self._session.on.progress(version)
 
     async def _tick_loop(self) -> None:
         """Steps and times to go, told anew while there is work."""
@@ -129,18 +141,19 @@ class Feed:
         while True:
             await asyncio.sleep(TICK_S)
             living = self._session.model.has_live()
-            if living:
-                self._tell_times()
-            if living or busy:
-                self._tell_queue()
+            with self._watching():
+                if living:
+                    self._tell_times()
+                if living or busy:
+                    self._tell_queue()
             busy = living
 
     def _tell_queue(self) -> None:
         queue = self._session.studio.queue_summary()
         before, self._unfinished = self._unfinished, queue.waiting + queue.running
-        self._session.on_queue()
+        self._session.on.queue()
         if self._unfinished < before:
-            self._session.on_prices()
+            self._session.on.prices()
 
     def _tell_times(self) -> None:
         session = self._session
@@ -152,9 +165,9 @@ class Feed:
             if fresh != known:
                 session.model.put(fresh)
                 if fresh.state == known.state:
-                    session.on_progress(fresh)
+                    session.on.progress(fresh)
                 else:
-                    session.on_cell(session.model.root_of(fresh.key))
+                    session.on.cell(session.model.root_of(fresh.key))
 
 
 def preview_url(preview: Preview) -> str:

@@ -33,7 +33,9 @@ class AccessRules:
         return name in self.hosts or (self.any_address and _is_address(name))
 
     def accepts_token(self, offered: str) -> bool:
-        return self.token is not None and hmac.compare_digest(offered.encode(), self.token.encode())
+        if self.token is None:
+            return False
+        return hmac.compare_digest(offered.encode("utf-8", "surrogatepass"), self.token.encode())
 
     def new_session(self) -> str:
         """A cookie's value: when it was given, signed with the token. A new token ends all sessions."""

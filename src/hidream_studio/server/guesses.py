@@ -40,7 +40,7 @@ class Guesses:
     def check(self, address: str, offered: str, accepts: Callable[[str], bool]) -> tuple[bool, int]:
         """Whether `offered` is right, and how many seconds to wait first: it is looked at only where that is 0."""
         past = self._past.get(address)
-        digest = hashlib.sha256(offered.encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(offered.encode("utf-8", "surrogatepass")).digest()
         if past is None or past.last_wrong != digest:
             spent = 0.0 if past is None else self._spent_now(past)
             if spent > GUESSES - 1:

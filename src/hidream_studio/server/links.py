@@ -54,7 +54,8 @@ class Links:
         return int(ends) > time.time()  # a number: we have signed it
 
     def _signature(self, image_id: str, ends: str) -> str:
-        return hmac.new(self._key, f"picture {image_id} until {ends}".encode(), hashlib.sha256).hexdigest()
+        signed = f"picture {image_id} until {ends}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, signed, hashlib.sha256).hexdigest()
 
 
 def file_url(request: Request, image_id: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
@@ -11,12 +13,14 @@ from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, Timings
-from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane
+from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
+from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
+from hidream_studio.library.records import ImageRecord
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
-from hidream_studio.service.variations import plan_finish, planned_steps, smaller_job
-from hidream_studio.service.views import Estimate
+from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
+from hidream_studio.service.views import Estimate, SheetEstimate
 from hidream_studio.settings import Settings
 
 
@@ -51,6 +55,15 @@ class Resolver:
         """The draft's finished version. Raises RequestError, PromptError."""
         return self._checked(plan_finish(image_id, draft, request, self.profile))
 
+    def finish_of(self, draft: ImageRecord, request: FinishRequest) -> PinnedJob:
+        """The same for a picture of the library; what of its settings is not known here is told again.
+
+        Raises ConflictError when they are not understood, and as `finish`.
+        """
+        _check_readable(f"picture {draft.id}", draft.unreadable)
+        pinned = self.finish(draft.id, draft.job, request)
+        return replace(pinned, adjustments=pinned.adjustments + not_known(draft.adjustments))
+
     def smaller(self, job: Job) -> PinnedJob:
         """The same with half as many pixels. Raises RequestError when it cannot be smaller."""
         smaller, changed = smaller_job(job)
@@ -62,10 +75,11 @@ class Resolver:
         Raises
         ------
         ConflictError
-            when it finishes a picture of another model.
+            when it finishes a picture of another model, or its settings are not understood.
         RequestError, PromptError
             when this model cannot draw what was asked of another one.
         """
+        _check_readable(f"job {record.id}", record.unreadable)
         if self.unfit(record) is None:
             return PinnedJob(record.job, record.lane, record.adjustments)
         if "finish" in record.request:
@@ -96,6 +110,32 @@ class Resolver:
             lane=pinned.lane, drain_s=drain_s,
         )  # fmt: skip
 
+    def estimate_sheet(self, sheet: SheetRequest, *, pictures: int, drain_s: float) -> SheetEstimate:
+        """What all of the sheet would cost, summed over its lists: none of its jobs is made. Raises as `pin`.
+
+        Of guidance only counts whether a step takes one forward or two, and the time grows evenly with the steps.
+        """
+        lists = axis_requests(sheet)
+        sizes = [self.pin(request) for request in lists["sizes"]]
+        steps, guidances = (
+            [sizes[0], *(self.pin(request) for request in lists[name][1:])] for name in ("steps", "guidance_scale")
+        )
+        steps_taken = [pinned.job.steps for pinned in steps]
+        branches = Counter(pinned.job.cfg for pinned in guidances)
+        alike = {pinned.job.cfg: pinned.job.guidance_scale for pinned in guidances}
+        seconds = 0.0
+        for pinned in sizes:
+            for cfg, count in branches.items():
+                job = replace(pinned.job, guidance_scale=alike[cfg])
+                predicted = self.predict(job)
+                more_steps = sum(steps_taken) - len(steps_taken) * job.steps
+                seconds += count * (len(steps_taken) * predicted.seconds + more_steps * predicted.step_s)
+        settings = len(sizes) * len(steps) * len(guidances)
+        return SheetEstimate(
+            pictures=pictures, seconds=seconds * pictures / settings,
+            sizes=tuple(self.estimate(pinned, drain_s=drain_s) for pinned in sizes),
+        )  # fmt: skip
+
     def learn(self, job: Job, timings: Timings) -> dict[str, Any]:
         """Learn from a finished job, soon. Returns the sample, to be kept. Called on the event loop."""
         return self._costs.learn(job, self.checkpoint.reader, timings)
@@ -115,3 +155,8 @@ class Resolver:
         if self.checkpoint.reader is not None:
             self.checkpoint.reader.check(pinned.job)
         return pinned
+
+
+def _check_readable(what: str, unreadable: str | None) -> None:
+    if unreadable is not None:
+        raise ConflictError(f"nothing can be made of {what}: {unreadable}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,6 +18,7 @@ from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
+from hidream_studio.library.records import ImageRecord
 from hidream_studio.scheduler.link import OpenLink
 from hidream_studio.scheduler.process import WorkerProcess
 from hidream_studio.scheduler.queue import LANES
@@ -30,8 +32,17 @@ from hidream_studio.service.health import health_of
 from hidream_studio.service.ledger import PAUSED_SETTING
 from hidream_studio.service.listing import listed
 from hidream_studio.service.resolver import Resolver
-from hidream_studio.service.variations import check_count, sheet_requests
-from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
+from hidream_studio.service.variations import check_count, check_sheet, sheet_requests
+from hidream_studio.service.views import (
+    Estimate,
+    Health,
+    Preview,
+    QueueSummary,
+    SheetEstimate,
+    SheetView,
+    job_to_dict,
+    queue_to_dict,
+)
 from hidream_studio.settings import Settings
 
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
@@ -81,7 +92,8 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
-        paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
         unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
@@ -153,9 +165,23 @@ class Studio:
 
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
-        asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
-        draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return (await self._admit([(self._resolver.finish(image_id, draft, request), asked)], None))[0]
+        return (await self.finish_all([image_id], request))[0]
+
+    async def finish_all(self, image_ids: Sequence[str], request: FinishRequest) -> list[JobView]:
+        """Finished versions of all these drafts, queued all or none. Raises as `finish`; RequestError for too many."""
+        self._check_drafts(len(image_ids))
+        drafts = await asyncio.to_thread(lambda: [self._read_draft(image_id, request) for image_id in image_ids])
+        asked = {"finish": request.model_dump(mode="json", exclude_unset=True)}
+        return await self._admit(
+            [
+                (self._resolver.finish_of(draft, request), {**asked, "image_id": image_id})
+                for image_id, draft in zip(image_ids, drafts, strict=True)
+            ],
+            None,
+        )
+
+    def _check_drafts(self, count: int) -> None:
+        check_count(count, queue_limit=self.settings.queue_limit, field="image_ids")
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
@@ -174,7 +200,6 @@ class Studio:
         record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
-        _check_readable(f"job {job_id}", record.unreadable)
         again = self._resolver.again(record)
         if smaller:
             less = self._resolver.smaller(again.job)
@@ -293,14 +318,30 @@ class Studio:
         """What `request` would cost and become. Raises RequestError, PromptError."""
         return self._estimate(self._resolver.pin(request))
 
+    def estimate_sheet(self, request: SheetRequest) -> SheetEstimate:
+        """What the whole sheet would cost, in about the time of one estimate. Raises as `submit_sheet`."""
+        pictures = check_sheet(request, queue_limit=self.settings.queue_limit)
+        with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
+            drain_s = self._foreman.lineup().summary().drain_s
+            return self._resolver.estimate_sheet(request, pictures=pictures, drain_s=drain_s)
+
     async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return self.estimate_finish_of(image_id, draft, request)
+        return self._estimate(self._resolver.finish_of(draft, request))
 
     def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
         """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
         return self._estimate(self._resolver.finish(image_id, draft, request))
+
+    def finish_all_s(self, drafts: Sequence[Job], request: FinishRequest) -> float:
+        """Seconds of work to finish all of these. Raises RequestError, also where they are too many."""
+        self._check_drafts(len(drafts))
+        alike = Counter(replace(draft, seed=0, parent_id=None) for draft in drafts)
+        return sum(
+            count * self._resolver.predict(self._resolver.finish("", draft, request).job).seconds
+            for draft, count in alike.items()
+        )
 
     def estimate_smaller(self, job: Job) -> Estimate:
         """What a smaller try of this job would cost and become. Raises RequestError when there is none."""
@@ -322,12 +363,10 @@ class Studio:
         """Whether a picture can be drawn now."""
         return health_of(self._foreman.worker, self._resolver.checkpoint, self.settings)
 
-    def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
+    def _read_draft(self, image_id: str, request: FinishRequest) -> ImageRecord:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
-        record = self.library.image(image_id)
-        _check_readable(f"picture {image_id}", record.unreadable)
-        return record.job
+        return self.library.image(image_id)
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
@@ -398,11 +437,6 @@ class Studio:
         lineup = self._foreman.lineup()
         jobs = [job_to_dict(view) for view in lineup.views()]
         return {**queue_to_dict(lineup.summary()), "jobs": jobs, "worker": asdict(self.health())}
-
-
-def _check_readable(what: str, unreadable: str | None) -> None:
-    if unreadable is not None:
-        raise ConflictError(f"nothing can be made of {what}: {unreadable}")
 
 
 def _as_asked(request: GenerationRequest) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
 from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
-from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, PATCH_PX, nearest_patch_multiple
+from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, covering_box, drawable
 from hidream_studio.sampler.schedules import make_schedule
 
 MAX_SHEET_JOBS = 1000
 SMALLER = 0.5  # of the pixels
 DEFAULT_FINISH: PresetId = "standard"
+MIN_KEPT = 0.25  # of a draft's pixels; of less there is no composition to keep
 
 
 def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationRequest]:
@@ -31,12 +32,20 @@ def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationR
         when the lists contradict each other, or make more jobs than can be asked for at once.
     """
     seeds = _seeds(sheet)
+    check_sheet(sheet, queue_limit=queue_limit)
     sizes, steps, guidances = (values or [None] for values in (sheet.sizes, sheet.steps, sheet.guidance_scale))
-    count = len(sizes) * len(steps) * len(guidances) * len(seeds)
-    check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
     return [
         sheet.request.model_copy(update=dict(_changes(*values))) for values in product(sizes, steps, guidances, seeds)
     ]
+
+
+def check_sheet(sheet: SheetRequest, *, queue_limit: int) -> int:
+    """How many jobs the sheet makes, without making them. Raises RequestError where they are too many."""
+    count = sheet.n or len(sheet.seeds or [None])
+    for values in (sheet.sizes, sheet.steps, sheet.guidance_scale):
+        count *= len(values or [None])
+    check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
+    return count
 
 
 def check_count(count: int, *, queue_limit: int, field: str) -> None:
@@ -53,6 +62,21 @@ def check_count(count: int, *, queue_limit: int, field: str) -> None:
     )
     if count > limit:
         raise RequestError(f"this makes {count:,} jobs; at most {limit:,} {why}", field=field, limit=limit)
+
+
+def axis_requests(sheet: SheetRequest) -> dict[str, list[GenerationRequest]]:
+    """The sheet's first setting with each value of one list in turn: "sizes", "steps", "guidance_scale"."""
+    lists = {"sizes": sheet.sizes, "steps": sheet.steps, "guidance_scale": sheet.guidance_scale}
+    firsts = {name: (values or [None])[0] for name, values in lists.items()}
+    seed = sheet.seeds[0] if sheet.seeds else sheet.request.seed or 0  # all seeds cost the same
+
+    def request(**changed: Any) -> GenerationRequest:
+        values = {**firsts, **changed}
+        return sheet.request.model_copy(
+            update=dict(_changes(values["sizes"], values["steps"], values["guidance_scale"], seed))
+        )
+
+    return {name: [request(**{name: value}) for value in values or [None]] for name, values in lists.items()}
 
 
 def _changes(size: Any, steps: Any, guidance: Any, seed: int) -> Iterator[tuple[str, Any]]:
@@ -116,7 +140,7 @@ def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: Mode
         pinned.job, parent_id=draft_id, finish_mode=request.mode, strength=strength, sampler=draft.sampler,
         preset=preset,
     )  # fmt: skip
-    return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job))
+    return replace(pinned, job=job, adjustments=pinned.adjustments + _noise_warning(draft, job) + _crop(draft, job))
 
 
 def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) -> GenerationRequest:
@@ -170,6 +194,31 @@ def _noise_warning(draft: Job, job: Job) -> tuple[Adjustment, ...]:
     return (Adjustment(field="noise", asked=draft.noise, used=job.noise, why=why),)
 
 
+def _crop(draft: Job, job: Job) -> tuple[Adjustment, ...]:
+    """What of the draft the new shape has no room for; the worker takes its middle (`covering_box`).
+
+    Raises
+    ------
+    RequestError
+        when hardly anything of it would be left.
+    """
+    if job.finish_mode != "keep-composition":
+        return ()
+    left, top, right, bottom = covering_box(draft.width, draft.height, job.width, job.height)
+    kept = (right - left) * (bottom - top) / (draft.width * draft.height)
+    if kept < MIN_KEPT:
+        raise RequestError(
+            f"{job.width}x{job.height} has the shape of {kept:.0%} of the draft, {draft.width}x{draft.height}; "
+            f"keep-composition needs at least {MIN_KEPT:.0%} of it; re-render draws it in any shape",
+            field="width" if job.width * draft.height > job.height * draft.width else "height", limit=MIN_KEPT,
+        )  # fmt: skip
+    asked, used = f"{draft.width}x{draft.height}", f"{round(right - left)}x{round(bottom - top)}"
+    if asked == used:
+        return ()
+    why = f"{job.width}x{job.height} has another shape than the draft, so the middle of the draft is kept"
+    return (Adjustment(field="draft", asked=asked, used=used, why=why),)
+
+
 def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
     """The same job with about half as many pixels, and what that changed.
 
@@ -196,11 +245,7 @@ def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
 def same_ratio(width: int, height: int, area_px: int) -> tuple[int, int]:
     """A size of the ratio width/height and about that area: sides multiples of 32, inside the limits."""
     scale = math.sqrt(min(area_px, MAX_AREA_PX) / (width * height))
-    smallest = nearest_patch_multiple(MIN_SIDE_PX)
-    sides = [max(nearest_patch_multiple(round(side * scale)), smallest) for side in (width, height)]
-    while sides[0] * sides[1] > MAX_AREA_PX:
-        sides[sides.index(max(sides))] -= PATCH_PX
-    return sides[0], sides[1]
+    return drawable(width * scale, height * scale)
 
 
 def planned_steps(job: Job) -> int:

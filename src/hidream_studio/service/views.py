@@ -64,6 +64,15 @@ class QueueSummary:
 
 
 @dataclass(frozen=True)
+class SheetEstimate:
+    """What all pictures of a sheet would cost together."""
+
+    pictures: int
+    seconds: float  # of work, for all of them
+    sizes: tuple[Estimate, ...]  # of each size, with the first of the steps and guidance scales
+
+
+@dataclass(frozen=True)
 class Health:
     """Whether a picture can be drawn now; if not, how far it is, or why it never will."""
 

@@ -65,7 +65,7 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
 
 
 class Field(Element, component="field.js"):
-    """A text field; `rows` makes it an area that grows with its text."""
+    """A text field; `rows` makes it an area that grows with its text. What is too long for it is refused whole."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Field(Element, component="field.js"):
         *,
         label: str,
         on_text: Callable[[str], Any],
+        on_refused: Callable[[str], Any],
         rows: int | None = None,
         placeholder: str = "",
         inputmode: str = "text",
@@ -87,6 +88,7 @@ class Field(Element, component="field.js"):
         if describedby is not None:
             self._props["describedby"] = describedby
         self.on("text", self._typed)
+        self.on("refused", _with_args(lambda text: on_refused(str(text))))
 
     def _typed(self, event: GenericEventArguments) -> Any:
         self.value = str(event.args)
@@ -115,7 +117,7 @@ class Hotkeys(Element, component="hotkeys.js"):
 
 
 class DropZone(Element, component="drop.js"):
-    """The whole page takes a PNG; what arrives is the file without its pixels."""
+    """The whole page takes a PNG, dropped or pasted; what arrives is the file without its pixels."""
 
     def __init__(self, on_file: Callable[[dict[str, Any]], Any], on_refused: Callable[[str], Any]) -> None:
         super().__init__()
@@ -124,6 +126,18 @@ class DropZone(Element, component="drop.js"):
 
     def choose(self) -> None:
         self.run_method("choose")
+
+
+class Back(Element, component="back.js"):
+    """The browser's Back, for what lies over the page."""
+
+    def __init__(self, on_back: Callable[[], Any]) -> None:
+        super().__init__()
+        self.on("back", lambda _: on_back())
+
+    def over(self, lies: bool) -> None:
+        """Say whether something lies over the page now."""
+        self.run_method("over", lies)
 
 
 class Viewer(Element, component="viewer.js"):

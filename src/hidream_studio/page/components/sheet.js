@@ -138,7 +138,7 @@ export default {
   <div class="sheet-groups">
     <section v-for="group in own" :key="group.id" class="group" :aria-label="group.prompt">
       <header class="group-head">
-        <h3 :title="group.prompt">{{ group.prompt }}</h3>
+        <h3 :title="group.prompt" dir="auto">{{ group.prompt }}</h3>
         <span class="group-facts" :title="group.facts">{{ group.facts }}</span>
         <button v-if="ghosts(group) > 1" class="small quiet" @click="$emit('act', { act: 'dismiss-group', key: group.id })">
           Dismiss {{ ghosts(group) }} cancelled</button>

@@ -199,7 +199,7 @@ export default {
       <div v-if="!single" class="segments" role="group" aria-label="Way to compare">
         <button v-for="one in modes" :key="one.id" :aria-pressed="mode === one.id" @click="mode = one.id">{{ one.name }}</button>
       </div>
-      <p class="viewer-differences" :title="differences">{{ differences }}</p>
+      <p class="viewer-differences" dir="auto" :title="differences">{{ differences }}</p>
       <button v-if="mode === 'flicker' && !single" class="tool" :aria-label="running ? 'Stop flickering' : 'Flicker'" @click="running = !running">
         <i class="icon" :class="running ? 'icon-pause' : 'icon-play'"></i></button>
       <button class="tool" aria-label="Zoom out" @click="zoomAt(0.8)"><i class="icon icon-minus"></i></button>

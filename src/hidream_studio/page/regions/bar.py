@@ -10,13 +10,9 @@ from hidream_studio.page.dom import Tag, icon_button
 from hidream_studio.page.state.session import Session
 from hidream_studio.service.views import Health
 
-Run = Callable[[Callable[[], Any]], Callable[[], Any]]
-
 
 class Bar:
-    def __init__(
-        self, session: Session, run: Run, *, on_help: Callable[[], Any], on_settings: Callable[[], Any]
-    ) -> None:
+    def __init__(self, session: Session, *, on_help: Callable[[], Any], on_settings: Callable[[], Any]) -> None:
         self._session = session
         with Tag("header", classes="bar"):
             Tag("h1", "HiDream Studio")
@@ -25,9 +21,9 @@ class Bar:
             Tag("span", classes="bar-space")
             with Tag("div", classes="queue"):
                 self._queue = Tag("span", "", "queue-text")
-                self._pause = icon_button("pause", "Pause the queue", run(self._toggle_pause))
+                self._pause = icon_button("pause", "Pause the queue", session.run(self._toggle_pause))
                 self._clear = Tag(
-                    "button", "Clear", "small quiet", on_click=run(self._clear_queue), title="Cancel all jobs"
+                    "button", "Clear", "small quiet", on_click=session.run(self._clear_queue), title="Cancel all jobs"
                 )
             icon_button("help", "Keys (?)", on_help)
             icon_button("settings", "Settings", on_settings)
@@ -36,10 +32,10 @@ class Bar:
             with Tag("p"):
                 self._banner_title = Tag("b", "")
                 self._banner_text = Tag("span", "")
-            self._again = Tag("button", "Try again", "small", on_click=run(session.studio.restart_worker))
+            self._again = Tag("button", "Try again", "small", on_click=session.run(session.studio.restart_worker))
             self._progress = Tag("i", classes="banner-bar")
-        session.on_worker.add(self.draw_worker)
-        session.on_queue.add(self.draw_queue)
+        session.on.worker.add(self.draw_worker)
+        session.on.queue.add(self.draw_queue)
         self.draw_worker()
         self.draw_queue()
 

@@ -19,11 +19,10 @@ from hidream_studio.job.request import FinishMode
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
 from hidream_studio.page.dom import Tag, button, icon, icon_button, slider
-from hidream_studio.page.regions.bar import Run
 from hidream_studio.page.regions.overlays import copy_text
+from hidream_studio.page.state.guard import explain
 from hidream_studio.page.state.restore import curl_line
 from hidream_studio.page.state.session import Session
-from hidream_studio.page.state.signals import explain
 from hidream_studio.page.state.versions import LIVE, Version, badge_of, progress_words, side_name, took
 
 _MODES: tuple[tuple[FinishMode, str, str], ...] = (
@@ -37,9 +36,9 @@ _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shif
 
 
 class Inspector:
-    def __init__(self, session: Session, run: Run, base_url: str) -> None:
+    def __init__(self, session: Session, base_url: str) -> None:
         self._session = session
-        self._run = run
+        self._run = session.run
         self._base_url = base_url
         self._lineage_drawn: tuple[Any, ...] = ()
         self._facts_drawn: tuple[Any, ...] = ()
@@ -52,28 +51,28 @@ class Inspector:
                 self._build_picture()
             self._body = Tag("div", classes="inspect-body", hidden=True)
             with self._body:
-                self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt")
+                self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt", dir="auto")
                 self._lineage = Tag("div", classes="lineage", role="group", aria_label="Versions, from draft to final")
                 self._notes = Tag("div", classes="notes")
                 self._build_finish()
                 self._facts = Tag("dl", classes="facts")
                 self._build_actions()
-        session.on_marks.add(self.draw)
-        session.on_cell.add(lambda root: self.draw() if root == session.selected else None)
-        session.on_sheet.add(self.draw)
-        session.on_progress.add(self._draw_progress)
-        session.on_prices.add(self._draw_prices)
+        session.on.marks.add(self.draw)
+        session.on.cell.add(lambda root: self.draw() if root == session.choice.selected else None)
+        session.on.sheet.add(self.draw)
+        session.on.progress.add(self._draw_progress)
+        session.on.prices.add(self._draw_prices)
         self.draw()
 
     def close(self) -> None:
         """Where it lies over the sheet, it stays away until another picture is chosen."""
-        self._closed_for = self._session.selected
+        self._closed_for = self._session.choice.selected
         self._root.set_class("open", False)
 
     def _put_away(self) -> None:
         """By its own button: a tap on the same picture brings it back."""
         self.close()
-        self._session.select(None)
+        self._session.choice.select(None)
 
     # building, once
 
@@ -83,7 +82,7 @@ class Inspector:
         self._state = Tag("p", "", "inspect-state", hidden=True)
         with Tag("div", classes="tools"):
             self._large = icon_button("expand", "Open large (Enter)", self._view)
-            self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.favourite))
+            self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.verbs.favourite))
             icon_button("close", "Close", self._put_away, "tool inspect-close")
 
     def _build_finish(self) -> None:
@@ -116,38 +115,38 @@ class Inspector:
     def _build_actions(self) -> None:
         session = self._session
         with Tag("div", classes="actions"):
-            button("Recall settings", self._on_root(session.recall), icon_name="recall", title="R")
-            button("Use seed", self._on_root(session.recall_seed), icon_name="seed", title="S")
+            button("Recall settings", self._on_root(session.verbs.recall), icon_name="recall", title="R")
+            button("Use seed", self._on_root(session.verbs.recall_seed), icon_name="seed", title="S")
             self._of_pictures = [
                 button("Save PNG", self._download, icon_name="download"),
                 button("Copy as curl", self._copy_curl, icon_name="code"),
             ]
-            self._reject = Tag("button", None, "quiet", on_click=self._on_root(session.reject), title="X")
+            self._reject = Tag("button", None, "quiet", on_click=self._on_root(session.verbs.reject), title="X")
             with self._reject:
                 icon("close")
                 self._reject_word = Tag("span", "Reject")
-            self._delete = button("Delete for good", self._on_root(session.delete), "quiet", icon_name="trash")
-            self._cancel = button("Cancel", self._on_root(session.cancel), icon_name="close", title="Shift+X")
+            self._delete = button("Delete for good", self._on_root(session.verbs.delete), "quiet", icon_name="trash")
+            self._cancel = button("Cancel", self._on_root(session.verbs.cancel), icon_name="close", title="Shift+X")
 
     # acting on what is selected now
 
     def _on_root(self, act: Callable[[str], Any]) -> Callable[[], Any]:
         def on_selected() -> Any:
-            root = self._session.selected
+            root = self._session.choice.selected
             return act(root) if root is not None else None
 
         return self._run(on_selected)
 
     def _finisher(self, preset_id: PresetId) -> Callable[[], Any]:
-        return self._run(lambda: self._session.finish_selected(preset_id))
+        return self._run(lambda: self._session.verbs.finish_selected(preset_id))
 
     def _picture_version(self) -> Version | None:
-        front = self._session.front()
+        front = self._session.choice.front()
         return front if front is not None and front.has_image else None
 
     def _view(self) -> None:
         if (version := self._picture_version()) is not None:
-            self._session.on_view([version])
+            self._session.on.view([version])
 
     def _download(self) -> None:
         if (version := self._picture_version()) is not None:
@@ -156,38 +155,38 @@ class Inspector:
             ui.download(f"/api/images/{version.key}/file", name)
 
     def _copy_curl(self) -> None:
-        if (version := self._session.front()) is not None and version.unreadable is None:
+        if (version := self._session.choice.front()) is not None and version.unreadable is None:
             with_token = self._session.studio.settings.token is not None
             line = curl_line(version.job, self._base_url, with_token=with_token)
             copy_text(line, self._session, "The curl line is in the clipboard.")
 
     def _mode_changed(self, event: GenericEventArguments) -> None:
         self._session.finishing.choose(mode=event.args)
-        self._session.on_marks()
+        self._session.on.marks()
 
     def _strength_changed(self, event: GenericEventArguments) -> None:
         low, high = _STRENGTHS
         if isinstance(event.args, int | float) and low <= event.args <= high:
             self._session.finishing.choose(strength=event.args)
-            self._session.on_marks()
+            self._session.on.marks()
 
     # drawing
 
     def draw(self) -> None:
         session = self._session
-        front = session.front()
+        front = session.choice.front()
         self._empty.show(front is None)
         self._picture_box.show(front is not None)
         self._body.show(front is not None)
         if front is None:
             self._closed_for = None
             return
-        if session.selected != self._closed_for:
+        if session.choice.selected != self._closed_for:
             self._closed_for = None
             self._root.set_class("open", True)
         self._draw_picture(front)
         self._prompt.set_text(front.job.prompt)
-        self._draw_lineage(front, session.model.family(session.selected or front.key))
+        self._draw_lineage(front, session.model.family(session.choice.selected or front.key))
         self._draw_finish(front)
         self._draw_facts(front)
         for tag in self._of_pictures:
@@ -218,7 +217,7 @@ class Inspector:
 
     def _draw_progress(self, version: Version) -> None:
         """The picture while it is being drawn."""
-        front = self._session.front()
+        front = self._session.choice.front()
         if front is None or front.key != version.key or version.has_image:
             return
         values = progress_words(version)
@@ -248,7 +247,7 @@ class Inspector:
         session = self._session
         root = session.model.root_of(version.key)
         pressed = "true" if shown else "false"
-        with Tag("button", on_click=lambda: session.choose_version(root, version.key), aria_pressed=pressed):
+        with Tag("button", on_click=lambda: session.choice.show_version(root, version.key), aria_pressed=pressed):
             source = f"background-image:url({thumbnail(version.key)})" if version.has_image else None
             with Tag("span", classes="lineage-thumb", style=source):
                 if not version.has_image:
@@ -257,9 +256,9 @@ class Inspector:
 
     def _compare_family(self) -> None:
         session = self._session
-        if session.selected is not None:
-            family = session.model.family(session.selected)
-            session.on_view([version for version in family if version.has_image][-4:])
+        if session.choice.selected is not None:
+            family = session.model.family(session.choice.selected)
+            session.on.view([version for version in family if version.has_image][-4:])
 
     def _draw_finish(self, version: Version) -> None:
         session = self._session
@@ -276,7 +275,7 @@ class Inspector:
             exact = session.finishing.mode == "exact"
             name.set_text(f"Finish · {preset.steps} steps" if exact else f"Finish {side_name(preset.width)}")
             try:
-                price.set_text(words.about(session.finish_price([version], preset_id)))
+                price.set_text(words.about(session.finishing.price([version], preset_id)))
                 made.set(disabled=None)
             except StudioError as error:
                 price.set_text("")
@@ -285,7 +284,7 @@ class Inspector:
                 self._mode_words.set_class("bad", True)
 
     def _draw_prices(self) -> None:
-        if (front := self._session.front()) is not None:
+        if (front := self._session.choice.front()) is not None:
             self._draw_finish(front)
 
     def _draw_facts(self, version: Version) -> None:
@@ -298,7 +297,7 @@ class Inspector:
             for name, value in _facts(version):
                 if value:
                     Tag("dt", name)
-                    Tag("dd", value)
+                    Tag("dd", value, dir="auto")
         notes = notes_of(version)
         self._notes.clear()
         self._notes.show(bool(notes))

@@ -12,11 +12,10 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
-from hidream_studio.page.components import Viewer
+from hidream_studio.page.components import Back, Viewer
 from hidream_studio.page.dom import Tag, icon_button
-from hidream_studio.page.regions.bar import Run
+from hidream_studio.page.state.guard import Toast
 from hidream_studio.page.state.session import Session
-from hidream_studio.page.state.signals import Toast
 from hidream_studio.page.state.versions import Version, badge_of, differences
 
 TOAST_S = 6.0
@@ -31,14 +30,15 @@ KEYS = (
 
 
 class Overlays:
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = run
+        self._run = session.run
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._dark = ui.dark_mode(_dark_value(session.remembered.view.get("theme")))
-        session.on_toast.add(self.toast)
-        session.on_view.add(self.view)
+        self._back = Back(self.close)
+        self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
+        session.guard.shown_at(self.toast)
+        session.on.view.add(self.view)
 
     @property
     def is_open(self) -> bool:
@@ -46,6 +46,7 @@ class Overlays:
 
     def close(self) -> None:
         self._layer.clear()
+        self._back.over(False)
 
     # toasts
 
@@ -87,13 +88,13 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
-        mode = session.remembered.view.get("compare_mode")
         self._layer.clear()
+        self._back.over(True)
         with self._layer:
             Viewer(
                 pictures,
                 differences=different,
-                mode=mode if mode in ("slider", "side", "flicker") else "slider",
+                mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
                 on_mode=lambda chosen: session.remembered.keep_view(compare_mode=chosen),
@@ -104,6 +105,7 @@ class Overlays:
     def _dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
+        self._back.over(True)
         with self._layer:
             dialog = Tag("dialog", classes="dialog", aria_label=title, data_modal=True)
             dialog.on("close", lambda _: self.close(), args=[])
@@ -135,7 +137,10 @@ class Overlays:
                 "preset:quick, fav:1.",
             )
             Tag("h3", "Settings that travel")
-            Tag("p", "Drop a PNG anywhere: its settings come back. Pictures of this studio carry all of theirs.")
+            Tag(
+                "p",
+                "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
+            )
 
         self._dialog("Keys", draw)
 
@@ -149,7 +154,7 @@ class Overlays:
             Tag("span", "Appearance")
             self._draw_theme()
         with Tag("div", classes="settings-row"):
-            Tag("span", "Bring back the settings of a PNG")
+            Tag("span", "Bring back the settings of a picture")
             Tag("button", "Choose a file", "small", on_click=choose_file)
         memory = ""
         if health.memory_used_mib is not None and health.memory_total_mib is not None:
@@ -167,7 +172,7 @@ class Overlays:
                     Tag("dd", value)
 
     def _draw_theme(self) -> None:
-        chosen = self._session.remembered.view.get("theme", "auto")
+        chosen = self._session.remembered.view.theme
         buttons: dict[str, Tag] = {}
 
         def choose(name: str) -> Callable[[], None]:
@@ -203,7 +208,7 @@ def copy_text(text: str, session: Session, done: str) -> None:
         " area.select(); document.execCommand('copy'); area.remove(); } })"
         f"({json.dumps(text)})"
     )
-    session.on_toast(Toast(done))
+    session.say(done)
 
 
 def _dark_value(theme: Any) -> bool | None:

@@ -14,24 +14,23 @@ from hidream_studio.errors import StudioError
 from hidream_studio.page import words
 from hidream_studio.page.components import Field, Sheet
 from hidream_studio.page.dom import Tag, icon, slider
-from hidream_studio.page.regions.bar import Run
 from hidream_studio.page.state.compose import plan
+from hidream_studio.page.state.remembered import MAX_THUMB_PX, MIN_THUMB_PX
 from hidream_studio.page.state.session import Session
 from hidream_studio.page.state.shelf import FILTERS, Filter, Look
-from hidream_studio.page.state.signals import Toast
 from hidream_studio.page.state.versions import Version, progress_words
 
 _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals": "Finals", "rejected": "Rejected"}
 SEARCH_QUIET_S = 0.12
 WRONG_SEARCH_S = 0.9
-MIN_THUMB_PX, MAX_THUMB_PX, THUMB_PX = 96, 420, 168
+THUMB_PX = 168
 
 
 class SheetRegion:
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = run
-        self._page_selected = session.selected
+        self._run = session.run
+        self._page_selected = session.choice.selected
         self._dirty_groups: dict[str, None] = {}  # ordered sets
         self._dirty_cells: dict[str, None] = {}
         self._flushing = False
@@ -42,36 +41,41 @@ class SheetRegion:
                 with Tag("div", classes="search", role="search"):
                     icon("search")
                     self.search = Field(
-                        session.look.query,
+                        session.shown.look.query,
                         label="Search prompts and settings",
                         placeholder="Search",
                         on_text=self._searched,
+                        on_refused=session.say,
                     )
                 self._draw_thumb_size()
             self._scroll = Tag("div", classes="sheet-scroll")
             with self._scroll:
                 self._empty = Tag("div")
                 self.sheet = Sheet(
-                    self._groups(), more=session.more, selected=session.selected, picked=[], on_act=self._act
+                    self._groups(),
+                    more=session.shown.more,
+                    selected=session.choice.selected,
+                    picked=[],
+                    on_act=self._act,
                 )
         self._draw_empty()
-        session.on_sheet.add(self._draw_all)
-        session.on_group.add(self._draw_group)
-        session.on_cell.add(self._draw_cell)
-        session.on_progress.add(self._draw_progress)
-        session.on_marks.add(self._draw_marks)
-        session.on_asked.add(self._asked)
+        session.on.sheet.add(self._draw_all)
+        session.on.group.add(self._draw_group)
+        session.on.cell.add(self._draw_cell)
+        session.on.progress.add(self._draw_progress)
+        session.on.marks.add(self._draw_marks)
+        session.on.asked.add(self._asked)
 
     def _draw_filters(self) -> None:
         self._filters = {}
         with Tag("div", classes="segments", role="group", aria_label="Show"):
             for name in FILTERS:
-                pressed = "true" if name == self._session.look.filter else "false"
+                pressed = "true" if name == self._session.shown.look.filter else "false"
                 self._filters[name] = Tag("button", _NAMES[name], on_click=self._filter(name), aria_pressed=pressed)
 
     def _draw_thumb_size(self) -> None:
-        chosen = self._session.remembered.view.get("thumb_px")
-        size = min(max(int(chosen or THUMB_PX), MIN_THUMB_PX), MAX_THUMB_PX)
+        chosen = self._session.remembered.view.thumb_px
+        size = chosen or THUMB_PX
         if chosen is not None:  # otherwise the style sheet chooses, by the width of the screen
             ui.query("body").style(f"--thumb-min: {size}px")
         with Tag("label", classes="thumb-size", title="Size of the pictures"):
@@ -89,12 +93,12 @@ class SheetRegion:
         self._session.remembered.keep_view(thumb_px=int(event.args))
 
     def _filter(self, name: Filter) -> Callable[[], Any]:
-        return self._run(lambda: self._show_filter(name, replace(self._session.look, filter=name)))
+        return self._run(lambda: self._show_filter(name, replace(self._session.shown.look, filter=name)))
 
     async def _show_filter(self, name: Filter, look: Look) -> None:
         for other, tag in self._filters.items():
             tag.set(aria_pressed="true" if other == name else "false")
-        await self._session.show(look)
+        await self._session.shown.show(look)
 
     def _searched(self, text: str) -> Any:
         self._query = text.strip()
@@ -106,7 +110,7 @@ class SheetRegion:
         if query != self._query:
             return
         try:
-            await self._session.show(replace(self._session.look, query=query))
+            await self._session.shown.show(replace(self._session.shown.look, query=query))
             self.search.mark_invalid(False)
         except StudioError:
             self.search.mark_invalid(True)
@@ -120,7 +124,7 @@ class SheetRegion:
         return [self._session.model.group_cells(group) for group in self._session.model.groups()]
 
     def _draw_all(self) -> None:
-        self.sheet.reset(self._groups(), more=self._session.more)
+        self.sheet.reset(self._groups(), more=self._session.shown.more)
         self._draw_empty()
 
     def _draw_group(self, group_id: str) -> None:
@@ -139,6 +143,10 @@ class SheetRegion:
 
     def _flush(self) -> None:
         self._flushing = False
+        with self._session.guard:
+            self._send_dirty()
+
+    def _send_dirty(self) -> None:
         model = self._session.model
         groups, self._dirty_groups = self._dirty_groups, {}
         cells, self._dirty_cells = self._dirty_cells, {}
@@ -151,7 +159,7 @@ class SheetRegion:
                 self.sheet.put_group(model.group_cells(group), order[group_id])
         self.sheet.patch([model.cell(root) for root in cells if model.front(root) is not None])
         if groups:
-            self.sheet.set_more(self._session.more)
+            self.sheet.set_more(self._session.shown.more)
             self._draw_empty()
 
     def _draw_progress(self, version: Version) -> None:
@@ -162,15 +170,15 @@ class SheetRegion:
 
     def _draw_marks(self) -> None:
         session = self._session
-        self.sheet.mark_cells([session.model.root_of(key) for key in session.picked])
-        if session.selected != self._page_selected:  # else an echo would undo what was selected since
-            self._page_selected = session.selected
-            self.sheet.choose(session.selected)
+        self.sheet.mark_cells([session.model.root_of(key) for key in session.choice.picked])
+        if session.choice.selected != self._page_selected:  # else an echo would undo what was selected since
+            self._page_selected = session.choice.selected
+            self.sheet.choose(session.choice.selected)
 
     def _draw_empty(self) -> None:
         """A first visit gets three prompts that this model can draw; an empty search says what it looked for."""
         session = self._session
-        kind = "" if len(session.model) else "welcome" if session.look == Look() else "nothing"
+        kind = "" if len(session.model) else "welcome" if session.shown.look == Look() else "nothing"
         if self._empty._props.get("data-kind", "") == kind and kind != "nothing":
             return
         self._empty.clear()
@@ -179,7 +187,8 @@ class SheetRegion:
             if kind == "welcome":
                 self._draw_welcome()
             elif kind == "nothing":
-                about = f"No picture fits “{session.look.query}”." if session.look.query else "Nothing here yet."
+                query = session.shown.look.query
+                about = f"No picture fits “{query}”." if query else "Nothing here yet."
                 Tag("p", about, "nothing", role="status")
 
     def _draw_welcome(self) -> None:
@@ -192,14 +201,14 @@ class SheetRegion:
             with Tag("div", classes="welcome-examples"):
                 for prompt in session.profile.examples[:3]:
                     with Tag("button", on_click=self._run(self._example(prompt))):
-                        Tag("span", prompt)
+                        Tag("span", prompt, dir="auto")
                         Tag("span", self._example_price(prompt), "estimate")
 
     def _example_price(self, prompt: str) -> str:
         session = self._session
         try:
-            wanted = plan(session.compose.changed(prompt=prompt), session.profile, random_seed=0)
-            return words.about(session.price(wanted)[0])
+            wanted = plan(session.column.state.changed(prompt=prompt), session.profile, random_seed=0)
+            return words.about(session.column.price(wanted).seconds)
         except StudioError:
             return ""
 
@@ -207,8 +216,8 @@ class SheetRegion:
         session = self._session
 
         async def draw() -> None:
-            session.write(session.compose.changed(prompt=prompt))
-            await session.generate()
+            session.column.write(session.column.state.changed(prompt=prompt))
+            await session.column.generate()
 
         return draw
 
@@ -220,7 +229,7 @@ class SheetRegion:
             asyncio.get_running_loop().call_soon(self.sheet.bring_into_sight, root)  # after the cells themselves
         else:
             hidden = "This search or filter hides the pictures on their way."
-            self._session.on_toast(Toast(hidden, "Show all", self._show_all))
+            self._session.say(hidden, "Show all", self._show_all)
 
     async def _show_all(self) -> None:
         self._query = ""
@@ -235,16 +244,16 @@ class SheetRegion:
         acts: dict[str, Callable[[], Any]] = {
             "select": lambda: self._selected(key),
             "view": lambda: self._view(key),
-            "pick": lambda: session.pick(key),
-            "favourite": lambda: session.favourite(key),
-            "reject": lambda: session.reject(key),
-            "cancel": lambda: session.cancel(key),
-            "retry": lambda: session.retry(key),
-            "smaller": lambda: session.retry(key, smaller=True),
+            "pick": lambda: session.choice.pick(key),
+            "favourite": lambda: session.verbs.favourite(key),
+            "reject": lambda: session.verbs.reject(key),
+            "cancel": lambda: session.verbs.cancel(key),
+            "retry": lambda: session.verbs.retry(key),
+            "smaller": lambda: session.verbs.retry(key, smaller=True),
             "dismiss": lambda: self._dismiss(key),
-            "dismiss-group": lambda: session.dismiss_cancelled(key),
-            "version": lambda: session.choose_version(key, str(event.get("version"))),
-            "more": lambda: session.show(older=True),
+            "dismiss-group": lambda: session.verbs.dismiss_cancelled(key),
+            "version": lambda: session.choice.show_version(key, str(event.get("version"))),
+            "more": lambda: session.shown.show(older=True),
             "save-sheet": lambda: ui.download(f"/_studio/sheets/{key}.png", f"sheet-{key}.png"),
             "recall-group": lambda: self._recall_group(key),
         }
@@ -253,19 +262,19 @@ class SheetRegion:
 
     def _selected(self, root: str) -> None:
         self._page_selected = root
-        self._session.select(root)
+        self._session.choice.select(root)
 
     def _view(self, root: str) -> None:
         front = self._session.model.front(root)
         if front is not None and front.has_image:
-            self._session.on_view([front])
+            self._session.on.view([front])
 
     def _dismiss(self, root: str) -> None:
         front = self._session.model.front(root)
         if front is not None:
-            self._session.dismiss(front.key)
+            self._session.verbs.dismiss(front.key)
 
     def _recall_group(self, group_id: str) -> None:
         group = self._session.model.group(group_id)
         if group is not None:
-            self._session.recall(group.roots[0])
+            self._session.verbs.recall(group.roots[0])

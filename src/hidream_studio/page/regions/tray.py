@@ -14,8 +14,8 @@ from hidream_studio.job.profiles import PresetId
 from hidream_studio.page import words
 from hidream_studio.page.addresses import thumbnail
 from hidream_studio.page.dom import Tag, icon
-from hidream_studio.page.regions.bar import Run
-from hidream_studio.page.state.session import MAX_COMPARED, Session
+from hidream_studio.page.state.choice import MAX_COMPARED
+from hidream_studio.page.state.session import Session
 from hidream_studio.page.state.versions import Version, side_name
 
 SHOWN_PICKS = 60  # the latest
@@ -24,17 +24,17 @@ _FINISHES: tuple[PresetId, ...] = ("standard", "high")
 
 
 class Tray:
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._run = run
+        self._run = session.run
         self._shown: list[str] = []  # keys of the picks in the strip
         self._root = Tag("footer", classes="tray", aria_label="Picked pictures")
         self._draw_hints()
-        session.on_marks.add(self.draw)
-        session.on_prices.add(self.draw)
+        session.on.marks.add(self.draw)
+        session.on.prices.add(self.draw)
 
     def draw(self) -> None:
-        picks = self._session.picked_versions()
+        picks = self._session.choice.picked_versions()
         keys = [version.key for version in picks]
         if bool(keys) != bool(self._shown):
             (self._build if keys else self._draw_hints)()
@@ -60,7 +60,7 @@ class Tray:
             self._count = Tag("span", "", "tray-count", role="status")
             self._strip = Tag("div", classes="tray-picks")
             Tag("span", classes="bar-space")
-            self._compare = Tag("button", on_click=self._run(session.compare))
+            self._compare = Tag("button", on_click=self._run(session.choice.compare))
             with self._compare:
                 icon("compare")
                 Tag("span", "Compare")
@@ -68,7 +68,7 @@ class Tray:
             for preset_id in _FINISHES:
                 with Tag("button", on_click=self._finisher(preset_id)):
                     self._finishes[preset_id] = (Tag("span", ""), Tag("span", "", "estimate"))
-            Tag("button", "Clear", "quiet", on_click=session.clear_picks)
+            Tag("button", "Clear", "quiet", on_click=session.choice.clear_picks)
 
     def _draw_words(self, picks: list[Version]) -> None:
         session = self._session
@@ -85,7 +85,7 @@ class Tray:
             )
             name.set_text(f"{'Finish' if len(picks) == 1 else 'Finish all'} {target}")
             try:
-                price.set_text(words.about(session.finish_price(picks, preset_id)))
+                price.set_text(words.about(session.finishing.price(picks, preset_id)))
             except StudioError:
                 price.set_text("")
 
@@ -106,8 +106,8 @@ class Tray:
 
     def _finisher(self, preset_id: PresetId) -> Callable[[], object]:
         session = self._session
-        return self._run(lambda: session.finish(session.picked_versions(), preset_id))
+        return self._run(lambda: session.verbs.finish(session.choice.picked_versions(), preset_id))
 
     def _select(self, version: Version) -> Callable[[], None]:
         session = self._session
-        return lambda: session.choose_version(session.model.root_of(version.key), version.key)
+        return lambda: session.choice.show_version(session.model.root_of(version.key), version.key)

@@ -63,19 +63,26 @@ class SheetModel:
         self._group_of[version.key] = group
         return group, True
 
-    def drop(self, key: str) -> tuple[Group, bool]:
-        """Take a version away. Answers its former group, and whether that group is empty now."""
-        root = self._root_of.pop(key)
-        group = self._group_of[root]
-        del self._versions[key]
-        self._members[root].remove(key)
+    def drop(self, key: str) -> Group | None:
+        """Take a version away. Answers its former group, which is gone where it is empty; None: all is new.
+
+        Finals whose draft goes stand for themselves from then on, just as when the sheet is read anew.
+        """
+        root = self._root_of[key]
         self._chosen.pop(root, None)
+        del self._versions[key]
+        if root == key and len(self._members[root]) > 1:
+            self.load(list(self._versions.values()))
+            return None
+        group = self._group_of[root]
+        del self._root_of[key]
+        self._members[root].remove(key)
         if not self._members[root]:
             del self._members[root], self._group_of[root]
             group.roots.remove(root)
         if not group.roots:
             self._groups.remove(group)
-        return group, not group.roots
+        return group
 
     def trim(self, limit: int, keep: set[str]) -> list[Group]:
         """Drop the oldest groups beyond `limit` versions, but none that is alive or holds a root of `keep`."""
@@ -85,7 +92,7 @@ class SheetModel:
                 break
             family = [version for root in group.roots for version in self.family(root)]
             if keep.isdisjoint(group.roots) and not any(version.state in LIVE for version in family):
-                for version in family:
+                for version in reversed(family):  # its draft last
                     self.drop(version.key)
                 dropped.append(group)
         return dropped

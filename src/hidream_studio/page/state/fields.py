@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
+from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, read_size
+from hidream_studio.page import words
 
 T = TypeVar("T")
 
 MAX_VALUES = 100  # in one list; a contact sheet with more is a slip of the finger
 
 _RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*(?:\.\.|–|-)\s*(\d+(?:\.\d+)?)(?:\s*/\s*(\d+(?:\.\d+)?))?$")
-_SIZE = re.compile(r"^(\d+)(?:\s*[x×*]\s*(\d+))?$", re.IGNORECASE)
 
 
 def steps_of(text: str) -> tuple[int, ...]:
     """Steps: "24", "12, 24, 36" or "10..50/10". Empty: none were given."""
-    return tuple(_whole(value, "steps", 1, MAX_STEPS) for value in _values(text, "steps"))
+    return tuple(_whole(value, "steps") for value in _values(text, "steps", 1, MAX_STEPS))
 
 
 def guidance_of(text: str) -> tuple[float, ...]:
     """Guidance scales: "3", "1, 3, 5" or "1..5/0.5"."""
-    return tuple(_bounded(value, "guidance", 0, MAX_GUIDANCE) for value in _values(text, "guidance"))
+    return _values(text, "guidance", 0, MAX_GUIDANCE)
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
     """Seeds: "42", "1, 2, 3" or "1..8". Empty: random ones are wanted."""
-    return tuple(_whole(value, "seed", 0, MAX_SEED) for value in _values(text, "seed", as_number=_exact))
+    return tuple(_whole(value, "seed") for value in _values(text, "seed", 0, MAX_SEED, as_number=_exact))
 
 
 def sizes_of(text: str) -> tuple[tuple[int, int], ...]:
@@ -39,47 +39,61 @@ def sizes_of(text: str) -> tuple[tuple[int, int], ...]:
     parts = [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
     sizes = []
     for part in parts:
-        match = _SIZE.match(part)
-        if match is None:
-            raise RequestError(f"size {part!r} is not read; write it as 1024 × 768, lists with commas", field="size")
-        width = int(match[1])
-        sizes.append((width, int(match[2]) if match[2] else width))
+        sides = read_size(f"{part}x{part}" if part.isdecimal() else part)
+        if sides is None:
+            raise RequestError(
+                f"size {_shown(part)} is not read; write it as 1024 × 768, lists with commas", field="size"
+            )
+        sizes.append((_side(sides[0]), _side(sides[1])))
     return _limited(sizes, "size")
 
 
-def _values(text: str, field: str, as_number: Callable[[str], float] = float) -> tuple[float, ...]:
+def _side(side: int) -> int:
+    """One side of a size, px, inside what can be asked for."""
+    if not 1 <= side <= MAX_ASKED_SIDE_PX:
+        raise RequestError(
+            f"a side of {side} px cannot be asked for; sides are 1 to {MAX_ASKED_SIDE_PX:,} px",
+            field="size", limit=[1, MAX_ASKED_SIDE_PX],
+        )  # fmt: skip
+    return side
+
+
+def _values(
+    text: str, field: str, low: float, high: float, as_number: Callable[[str], float] = float
+) -> tuple[float, ...]:
+    """Every number of `text`, each inside its limits, before anything is counted with it."""
     values: list[float] = []
     for part in re.split(r"[,;\n]", text):
         part = part.strip()
         if not part:
             continue
         match = _RANGE.match(part)
-        if match is not None:
-            values += _range(match, field, as_number)
-            continue
         try:
-            values += [as_number(word) for word in part.split()]
+            numbers = [as_number(word) for word in (match.groups("1") if match is not None else part.split())]
         except ValueError:
             raise RequestError(
-                f"{field} {part!r} is not read; write 24, a list as 12, 24, 36 or a range as 10..50/10", field=field
+                f"{field} {_shown(part)} is not read; write 24, a list as 12, 24, 36 or a range as 10..50/10",
+                field=field,
             ) from None
+        if match is not None:
+            first, last, step = numbers
+            numbers = _range(_bounded(first, field, low, high), _bounded(last, field, low, high), step, part, field)
+        values += [_bounded(number, field, low, high) for number in numbers]
     return _limited(values, field)
 
 
-def _range(match: re.Match[str], field: str, as_number: Callable[[str], float]) -> list[float]:
-    try:
-        first, last = as_number(match[1]), as_number(match[2])
-        step = as_number(match[3]) if match[3] else 1
-    except ValueError:
-        raise RequestError(f"{field} {match[0]!r} is not read", field=field) from None
-    if step <= 0 or last < first:
-        raise RequestError(f"{field} {match[0]!r} counts down; write the smaller value first", field=field)
-    amount = int((last - first) / step + 1e-9) + 1
-    if amount > MAX_VALUES:
+def _range(first: float, last: float, step: float, part: str, field: str) -> list[float]:
+    if last < first:
+        raise RequestError(f"{field} {_shown(part)} counts down; write the smaller value first", field=field)
+    if step <= 0:
+        raise RequestError(f"{field} {_shown(part)} would never end; its step must be more than 0", field=field)
+    steps = (last - first) / step  # infinite where the step is next to nothing
+    if steps >= MAX_VALUES:
+        amount = f"{int(steps) + 1:,}" if steps < 1e9 else "far too many"
         raise RequestError(
-            f"{field} {match[0]!r} are {amount} values; there may be {MAX_VALUES}", field=field, limit=MAX_VALUES
+            f"{field} {_shown(part)} are {amount} values; there may be {MAX_VALUES}", field=field, limit=MAX_VALUES
         )
-    return [first + index * step for index in range(amount)]
+    return [first + index * step for index in range(int(steps + 1e-9) + 1)]
 
 
 def _exact(text: str) -> int:
@@ -87,10 +101,10 @@ def _exact(text: str) -> int:
     return int(text)
 
 
-def _whole(value: float, field: str, low: int, high: int) -> int:
+def _whole(value: float, field: str) -> int:
     if value != int(value):
         raise RequestError(f"{field} is {value:g}; it must be a whole number", field=field)
-    return int(_bounded(value, field, low, high))
+    return int(value)
 
 
 def _bounded(value: float, field: str, low: float, high: float) -> float:
@@ -103,9 +117,15 @@ def _bounded(value: float, field: str, low: float, high: float) -> float:
     return value
 
 
+def _shown(text: str) -> str:
+    return repr(words.excerpt(text, 60))
+
+
 def _plain(value: float) -> str:
     """0 and not 0.0; a seed with all of its digits."""
-    return f"{int(value) if value == value and abs(value) != math.inf and value == int(value) else value:,}"
+    if abs(value) >= 1e18 or value != value:
+        return f"{float(value):g}" if abs(value) < 1e300 else "inf"
+    return f"{int(value) if value == int(value) else value:,}"
 
 
 def _limited(values: Iterable[T], field: str) -> tuple[T, ...]:

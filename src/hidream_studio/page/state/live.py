@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hidream_studio.errors import StudioError
 from hidream_studio.job.request import GenerationRequest
+from hidream_studio.page.state.guard import Guard
 from hidream_studio.service.studio import Studio
 
 QUIET_S = 0.4
@@ -16,14 +17,22 @@ class LiveDraft:
     """Draws what is wanted once nobody has typed for a moment, in place of the draft before."""
 
     def __init__(
-        self, studio: Studio, wanted: Callable[[], GenerationRequest | None], on_queued: Callable[[str], None]
+        self,
+        studio: Studio,
+        wanted: Callable[[], GenerationRequest | None],
+        *,
+        on_queued: Callable[[str], None],
+        on_replaced: Callable[[str], None],
+        guard: Guard,
     ) -> None:
         self._studio = studio
         self._wanted = wanted  # None: nothing to draw; raises StudioError for a half-written number
         self._on_queued = on_queued
+        self._on_replaced = on_replaced  # told before it is cancelled, so that it leaves no ghost
+        self._guard = guard
         self._job: str | None = None
-        self._replaced: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # waits for quiet
+        self._redrawing: asyncio.Task[None] | None = None  # goes on whatever is typed
 
     def typed(self, *, live: bool) -> None:
         """Draw what was typed once it rests; with live mode off nothing more of it."""
@@ -31,23 +40,22 @@ class LiveDraft:
             self._task.cancel()
         self._task = asyncio.create_task(self._redraw_after_quiet()) if live else None
 
-    def has_replaced(self, job_id: str) -> bool:
-        """Whether a later draft took that one's place, so that it leaves no ghost."""
-        return job_id in self._replaced
-
     async def _redraw_after_quiet(self) -> None:
         await asyncio.sleep(QUIET_S)
+        if self._redrawing is not None:  # a slow disk: until it is done nobody knows which draft to replace
+            await asyncio.wait({self._redrawing})
         try:
             wanted = self._wanted()
-            if wanted is not None:
-                await asyncio.shield(self._redraw(wanted))  # a key that comes in between waits for the next round
         except StudioError:
             return  # the column says so already
+        if wanted is not None:
+            self._redrawing = asyncio.create_task(self._redraw(wanted))
 
     async def _redraw(self, wanted: GenerationRequest) -> None:
-        earlier = self._job
-        if earlier is not None:
-            self._replaced.add(earlier)
-        view = await self._studio.replace(wanted, lane="draft", replaces=earlier)
-        self._job = view.id
-        self._on_queued(view.id)
+        with self._guard:
+            earlier = self._job
+            if earlier is not None:
+                self._on_replaced(earlier)
+            view = await self._studio.replace(wanted, lane="draft", replaces=earlier)
+            self._job = view.id
+            self._on_queued(view.id)

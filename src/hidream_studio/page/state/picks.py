@@ -29,7 +29,7 @@ class KeptPicks:
         self._kept: list[str] | None = None  # None: the tab has not told yet
         ui.on(TOLD_AS, self._told)
         self._client.on_connect(self._ask)
-        session.on_marks.add(self._keep)
+        session.on.marks.add(self._keep)
 
     def _ask(self) -> None:
         if self._kept is None:
@@ -40,12 +40,12 @@ class KeptPicks:
             return  # a second answer, after the line was cut: what stands here is newer
         session = self._session
         self._kept = keys_of(event.args)
-        session.picked = list(dict.fromkeys([*self._kept, *session.picked]))
-        if session.picked:
-            session.on_marks()
+        session.choice.picked = list(dict.fromkeys([*self._kept, *session.choice.picked]))
+        if session.choice.picked:
+            session.on.marks()
 
     def _keep(self) -> None:
-        picked = self._session.picked[-MOST_KEPT:]
+        picked = self._session.choice.picked[-MOST_KEPT:]
         if self._kept is None or picked == self._kept:
             return
         self._kept = list(picked)
