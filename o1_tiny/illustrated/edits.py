@@ -9,7 +9,7 @@ from o1_tiny.illustrated.captions import SKIES, TIMES, WHERE, article, color_wor
 from o1_tiny.illustrated.palette import TIMES as HOURS
 from o1_tiny.illustrated.palette import WEATHERS
 from o1_tiny.illustrated.scene import (
-    BOARDS, CHANCES, DRESSES, FLYING, NEONS, PLACES, SHAPES, SLOTS, SUNLESS, Scene, Sign, Thing, draw_scene, draw_thing, sign_text,
+    BOARDS, CHANCES, DRESSES, FLYING, NEONS, PLACES, SHAPES, SLOTS, SUNLESS, Scene, Sign, Thing, draw_scene, draw_thing, orb_slots, sign_text,
 )  # fmt: skip
 
 KINDS = ("time", "weather", "color", "add", "remove", "move", "sign", "two")
@@ -165,7 +165,10 @@ def _move(scene: Scene, random: Random) -> Edit | None:
     if thing is None:
         if not scene.orb or scene.place in SUNLESS or random.random() < 0.5:
             return None
-        slot = random.choice([slot for slot in SLOTS if slot != scene.orb])
+        able = [slot for slot in orb_slots(scene) if slot != scene.orb]
+        if not able:
+            return None
+        slot = random.choice(able)
         return Edit("move", (scene,), replace(scene, orb=slot), _moved("moon" if scene.time == "night" else "sun", slot, random))
     taken = {other.slot for other in scene.things} | ({scene.sign.slot} if scene.sign and scene.place != "street" else set())
     free = [slot for slot in SLOTS if slot not in taken]

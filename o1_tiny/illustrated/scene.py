@@ -169,11 +169,17 @@ def with_orb(scene: Scene, random: Random) -> Scene:
     chance = {"clear": 0.75, "cloudy": 0.5, "foggy": 0.3}.get(scene.weather, 0.0)
     if scene.place in SUNLESS or random.random() >= chance:
         return replace(scene, orb="", crescent=False)
-    taken = {thing.slot for thing in scene.things}
-    slot = next(slot for slot in ("right", "left", "center", "right") if slot not in taken or len(taken) == 3)
-    if random.random() < 0.25:
-        slot = random.choice(tuple(SLOTS))
+    slots = orb_slots(scene)
+    slot = slots[0] if random.random() < 0.75 else random.choice(slots)
     return replace(scene, orb=slot, crescent=scene.time == "night" and random.random() < 0.4)
+
+
+def orb_slots(scene: Scene) -> tuple[str, ...]:
+    """Where a sun or a moon can be seen, the usual place first: not behind a thing, nor low behind the highest peak."""
+    peaks = scene.place in ("mountains", "lake", "village") and scene.time in ("dawn", "sunset", "dusk")
+    able = ("right", "left") if peaks else ("right", "left", "center")
+    taken = {thing.slot for thing in scene.things}
+    return tuple(slot for slot in able if slot not in taken) or able[:1]
 
 
 def contrasts(a: str, b: str) -> bool:
