@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-MAX_PARTS = 144
+MAX_PARTS = 224
 FIELDS = 32
 EVERYWHERE = 1e6
 GLOW_REACH = 1.36  # a glow's coverage is 0 from here on, in units of its size

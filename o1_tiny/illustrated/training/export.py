@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from hidream_studio.model.config import ModelConfig
+from hidream_studio.model.layout import slots
 from hidream_studio.model.transformer import O1Transformer
-from hidream_studio.model.weights import export_state_dict
 from o1_tiny.illustrated.training.tokenizer import save_tokenizer
 from o1_tiny.illustrated.training.tower import Tower
 
@@ -90,6 +90,15 @@ def save_frame(config: ModelConfig, tower: Tower, tokenizer: Tokenizer, folder: 
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
 
 
+def state_of(model: O1Transformer) -> dict[str, Tensor]:
+    """The model's weights by upstream's keys; views of its own."""
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return {
+        slot.key: parameters[slot.parameter][slot.first_row : slot.first_row + slot.shape[0]]
+        for slot in slots(model.config)
+    }
+
+
 def export(model: O1Transformer, tower: Tower, weights: list[Tensor] | None, folder: Path) -> None:
     """All weights into a checkpoint folder; `weights` (in the parameters' order) stand in for their own."""
     parameters = [*model.parameters(), *tower.parameters()]
@@ -97,7 +106,7 @@ def export(model: O1Transformer, tower: Tower, weights: list[Tensor] | None, fol
     try:
         for parameter, weight in zip(parameters, weights or own, strict=True):
             parameter.data = weight
-        state = export_state_dict(model) | {key: value.clone() for key, value in tower.checkpoint_state().items()}
+        state = {key: value.to("cpu", copy=True) for key, value in (state_of(model) | tower.checkpoint_state()).items()}
     finally:
         for parameter, weight in zip(parameters, own, strict=True):
             parameter.data = weight

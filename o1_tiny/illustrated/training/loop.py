@@ -26,7 +26,7 @@ from o1_tiny.illustrated.training.trainee import (
 from o1_tiny.illustrated.training.unmasked import attend_unmasked
 
 CHECK_EVERY = 10  # steps; on the time: the host must not run far ahead of its device
-FRESH_EVERY = 6  # steps between shards from the workers
+FRESH_EVERY = 4  # steps between shards from the workers
 DISTURBED_REFERENCES = 0.3  # of the references, those that look a little as if the model had drawn them
 
 

@@ -89,7 +89,7 @@ def letter_loss(
     It is what binds the letters of a prompt to their places. The noisiest levels count less.
     """
     answer = _answer(probe, inner)
-    lost = F.cross_entropy(answer.flatten(0, 1), seen.flatten(), reduction="none").view(seen.shape)
+    lost = -answer.log_softmax(dim=-1).gather(-1, seen[..., None]).squeeze(-1)
     weight = torch.where(seen > 0, 1.0, NO_LETTER_WEIGHT) * (1 - NOISIEST_LESS * sigma[:, None])
     return (lost * weight).sum() / weight.sum()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,37 +15,57 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.patches import unpatchify
-from hidream_studio.model.weights import load_model
-from hidream_studio.sampler.denoise import denoise, make_solver
-from hidream_studio.sampler.schedules import full_schedule
+from hidream_studio.model.transformer import O1Transformer
+from o1_tiny.illustrated.training.export import state_of
 from o1_tiny.illustrated.training.layout import Layout, layout_of
 from o1_tiny.illustrated.training.recipe import Mode, TowerShape
 from o1_tiny.illustrated.training.tokenizer import encode
 from o1_tiny.illustrated.training.tower import Tower
 from o1_tiny.illustrated.training.trainee import Pictures, eager, parts, predict, with_pictures
 
+VISUAL = "model.visual."
 
-def load_tower(folder: Path, hidden: int, device: torch.device) -> Tower:
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """config.json, and all tensors in float32; the training machine needs no more of the package than its model."""
+    state = {}
+    for file in sorted(folder.glob("model*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            state |= {key: tensors.get_tensor(key).float() for key in tensors.keys()}  # noqa: SIM118, no mapping
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")), state
+
+
+@torch.no_grad()
+def load_decoder(values: dict[str, Any], state: dict[str, Tensor], device: torch.device) -> O1Transformer:
+    model = O1Transformer(ModelConfig.from_json(values))
+    for key, weight in state_of(model).items():
+        weight.copy_(state[key])
+    return model.to(device).eval()
+
+
+def load_tower(values: dict[str, Any], state: dict[str, Tensor], device: torch.device) -> Tower:
     """The vision tower of a checkpoint folder, strictly."""
-    import json
-
-    vision = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vision_config"]
+    vision = values["vision_config"]
     shape = TowerShape(
         vision["hidden_size"], vision["num_heads"], vision["depth"], vision["intermediate_size"],
         round(vision["num_position_embeddings"] ** 0.5), tuple(vision["deepstack_visual_indexes"]),
     )  # fmt: skip
-    tower, state = Tower(shape, hidden), {}
-    for file in sorted(folder.glob("model*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118, no mapping
-                if key.startswith("model.visual."):
-                    state[key.removeprefix("model.visual.")] = tensors.get_tensor(key).float()
-    key = "patch_embed.proj.weight"
-    state[key] = state[key].flatten(1)
-    tower.load_state_dict(state)
+    own = {key.removeprefix(VISUAL): tensor for key, tensor in state.items() if key.startswith(VISUAL)}
+    own["patch_embed.proj.weight"] = own["patch_embed.proj.weight"].flatten(1)
+    tower = Tower(shape, vision["out_hidden_size"])
+    tower.load_state_dict(own)
     return tower.to(device).eval()
+
+
+def full_schedule(steps: int, shift: float) -> tuple[list[int], list[float]]:
+    """Timesteps and sigmas, one more of these, as hidream_studio.sampler.schedules has them; a test sees that."""
+    largest = np.float32(0.999)
+    first = float(np.float32(shift) * largest / (1 + np.float32(shift - 1) * largest))
+    spaced = np.linspace(first, 0, steps + 1)[:-1]
+    sigmas = shift * spaced / (1 + (shift - 1) * spaced)
+    return (sigmas * 1000).astype(np.int64).tolist(), [*sigmas.astype(np.float32).tolist(), 0.0]
 
 
 class Sampler:
@@ -51,8 +73,8 @@ class Sampler:
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device
-        self.model = load_model(open_checkpoint(str(folder)), device, torch.float32)
-        self.tower = load_tower(folder, self.model.config.hidden_size, device)
+        values, state = read_folder(folder)
+        self.model, self.tower = load_decoder(values, state, device), load_tower(values, state, device)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._ids = tuple(self.tokenizer.token_to_id(f"<|{name}|>") for name in ("vision_start", "image_pad", "vision_end"))
         self._layouts: dict[tuple[Mode, int], Layout] = {}
@@ -96,10 +118,13 @@ class Sampler:
                 )  # fmt: skip
             return tuple(found.float().chunk(branches))
 
-        schedule = full_schedule(steps, shift)
-        solver = make_solver("euler", schedule, noise_scale=noise, seed=seed, like=z)
-        for state in denoise(both, z, schedule, solver, guidance):
-            z = state.z
+        timesteps, sigmas = full_schedule(steps, shift)
+        for index, timestep in enumerate(timesteps):
+            t = 1 - torch.tensor([timestep / 1000], device=self.device)
+            found = both(z, t)
+            x0 = torch.lerp(found[1], found[0], guidance) if branches == 2 else found[0]
+            x0 = torch.lerp(z, x0, sigmas[index] / max(timestep / 1000, 0.001))
+            z = z.lerp(x0, 1 - sigmas[index + 1] / sigmas[index])
         return unpatchify(z, rows, cols).clamp(-1, 1)
 
 

@@ -81,7 +81,7 @@ def parts(compiler: Compiler) -> Parts:
         loss=compiler(loss, ((0, 2, 3), (0, 1, 2), (0,), (), (0, 1, 2))),
         guided_loss=compiler(guided_loss, ((0, 2), (0, 2), (0, 1), (0,))),
         place_loss=compiler(place_loss, ((), (0, 1), (0,))),
-        letter_loss=compiler(letter_loss, ((), (0, 1), (0, 1), (0,))),
+        letter_loss=letter_loss,  # little work
     )
 
 
@@ -163,7 +163,8 @@ def predict(
     text, deep = run.embed(model, ids), []
     count = patches.shape[1]
     if pictures is not None:
-        seen = [tower(rows.to(text.dtype), sight) for rows, sight in zip(pictures.rows, layout.sights, strict=True)]
+        with _kernels(text.device):
+            seen = [tower(rows.to(text.dtype), sight) for rows, sight in zip(pictures.rows, layout.sights, strict=True)]
         vision, *deep = (torch.cat(level, dim=1).to(text.dtype) for level in zip(*seen, strict=True))
         text = text.index_copy(1, layout.picture_places, vision)
         references = pictures.patches.to(patches.dtype).repeat_interleave(draws, dim=0)
