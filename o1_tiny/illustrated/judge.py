@@ -25,6 +25,7 @@ SPANS = {  # answers, and of how many values each
     "there": (THINGS, 2), "color": (THINGS, len(COLOR_NAMES)), "second": (THINGS, len(COLOR_NAMES)),
     "sign": (1, 1 + len(SLOT_NAMES)), "sign_color": (1, len(COLOR_NAMES)), "letters": (MOST_LETTERS, 1 + len(CHARACTERS)),
 }  # fmt: skip
+LETTER_LOGITS = MOST_LETTERS * (1 + len(CHARACTERS))  # the last ones
 LABELS = sum(count for count, _ in SPANS.values())
 LOGITS = sum(count * values for count, values in SPANS.values())
 
@@ -49,24 +50,38 @@ def labels(scene: Scene) -> list[int]:
 
 
 class Judge(nn.Module):
-    """Convolutions down to an 8 × 8 grid, whatever the picture's shape, and one layer over all of it."""
+    """Convolutions; one layer over all of an 8 × 8 grid, whatever the picture's shape; a reader that looks for letters.
+
+    The reader has one look for each letter of a sign: weights over the places of a finer grid, and one alphabet for all
+    looks and places, so that what a letter is need not be learnt at each place anew.
+    """
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
-        sizes = (width, 2 * width, 3 * width, 4 * width)
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 6, 2, 2), nn.GroupNorm(8, width), nn.SiLU()]
-        before = width
-        for size in sizes:
-            layers += [_Rest(before), nn.Conv2d(before, size, 3, 2, 1), nn.GroupNorm(8, size), nn.SiLU(), _Rest(size)]
-            before = size
-        self.body = nn.Sequential(*layers)
-        self.squeeze = nn.Conv2d(before, width, 1)
-        self.head = nn.Sequential(nn.Linear(width * 64, 8 * width), nn.SiLU(), nn.Linear(8 * width, LOGITS))
+        self.start = nn.Sequential(nn.Conv2d(3, width, 6, 2, 2), nn.GroupNorm(8, width), nn.SiLU())
+        self.stages = nn.ModuleList(_stage(a * width, b * width) for a, b in ((1, 1), (1, 2), (2, 3), (3, 4)))
+        self.squeeze = nn.Conv2d(4 * width, width, 1)
+        self.head = nn.Sequential(nn.Linear(width * 64, 8 * width), nn.SiLU(), nn.Linear(8 * width, LOGITS - LETTER_LOGITS))
+        self.reader = nn.Sequential(nn.Conv2d(7 * width, 3 * width, 3, 1, 1), nn.GroupNorm(8, 3 * width), nn.SiLU())
+        self.looks = nn.Conv2d(3 * width, MOST_LETTERS, 1)
+        self.alphabet = nn.Linear(3 * width, 1 + len(CHARACTERS))
 
     def forward(self, pictures: Tensor) -> Tensor:  # (B, 3, H, W) in [-1, 1] → (B, LOGITS)
-        found = self.squeeze(self.body(looked_at(pictures)))
-        answer: Tensor = self.head(F.interpolate(found, size=(8, 8), mode="bilinear", align_corners=False).flatten(1))
-        return answer
+        x = self.start(looked_at(pictures))
+        fine = x
+        for stage in self.stages:
+            fine, x = x, stage(x)
+        whole = F.interpolate(self.squeeze(x), size=(8, 8), mode="bilinear", align_corners=False)
+        read = self.reader(torch.cat((fine, F.interpolate(x, size=fine.shape[-2:], mode="nearest")), dim=1))
+        weights = self.looks(read).flatten(2).float().softmax(dim=-1)  # (B, letters, places)
+        letters = self.alphabet(weights.to(read.dtype) @ read.flatten(2).mT)
+        return torch.cat((self.head(whole.flatten(1)), letters.flatten(1)), dim=1)
+
+
+def _stage(before: int, after: int) -> nn.Module:
+    """To half the size."""
+    down = nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU())
+    return nn.Sequential(_Rest(before), down, _Rest(after))
 
 
 class _Rest(nn.Module):

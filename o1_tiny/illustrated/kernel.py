@@ -11,7 +11,7 @@ from o1_tiny.illustrated.parts import FIELDS
 from o1_tiny.illustrated.shapes import cover, smooth
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["cols", "rows"])
 def _paint(parts, counts, waters, index, out, cares, cols, rows, MOST: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     b = tl.program_id(0)
     n = tl.program_id(1)

@@ -280,7 +280,7 @@ def hung_sign(canvas: Canvas, sign: Sign, y: float) -> None:
 def sign_post(canvas: Canvas, sign: Sign, y: float) -> None:
     """A board on two posts in the ground."""
     x, half, unit = sign_place(sign)
-    color, wood = canvas.tone(COLORS[sign.color]), canvas.tone(rgb(110, 74, 52))
+    color, wood = mix(canvas.tone(COLORS[sign.color]), COLORS[sign.color], 0.25), canvas.tone(rgb(110, 74, 52))
     for side in (-0.55, 0.55):
         canvas.add(p.BOX, x=x, y=y, dx=side * half, dy=-0.07, w=0.014, h=0.08, color=wood, front=True)
     canvas.add(p.BOX, x=x, y=y, dy=-0.22, w=half, h=5.2 * unit, round_=0.02, color=mix(color, WHITE, 0.06), low=color, front=True, care=2.0)

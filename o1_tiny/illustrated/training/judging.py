@@ -139,7 +139,7 @@ def load_judge(path: Path, device: Any) -> Any:
     from o1_tiny.illustrated.judge import Judge
 
     state = load_file(path)
-    judge = Judge(state["body.0.weight"].shape[0])
+    judge = Judge(state["start.0.weight"].shape[0])
     judge.load_state_dict(state)
     return judge.to(device).eval().float()
 
