@@ -37,7 +37,7 @@ def paint(
         front = r[FRONT] > 0 or water[0] >= NO_WATER
         edge = max(r[EDGE], 0.6 / short)
         cx, cy = r[AX] * wide + r[OX], r[AY] * high + r[OY]
-        bx, by = (r[BX] + edge) * short, (r[BY] + edge) * short
+        bx, by = (r[BX] + 2 * edge) * short, (r[BY] + 2 * edge) * short  # an oval's soft edge reaches a little out
         across = slice(max(int(cx * short - bx), 0), max(int(min(cx * short + bx, width)) + 1, 0))
         down = slice(None)
         if front:
