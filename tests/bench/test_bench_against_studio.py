@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_process import studio
 
 from hidream_studio.job.workload import ModelShape
+from studio_process import studio
 
 PROJECT = Path(__file__).parents[2]
 LAUNCHER = PROJECT / "image_server" / "bench_quality_speed.py"

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hidream_studio.bench.adherence import check
-from hidream_studio.bench.world.prompts import CLASSES, held_out
 from hidream_studio.engine.pipeline import Pipeline
 from hidream_studio.job.job import pin
 from hidream_studio.job.request import GenerationRequest
@@ -38,13 +36,6 @@ def draw(pipeline: Pipeline, prompt: str, *, steps: int, side: int = 256, seed: 
         except StopIteration as done:
             pixels: npt.NDArray[np.uint8] = done.value.pixels
             return pixels
-
-
-def test_of_the_fixed_prompts_no_more_than_one_is_drawn_wrong_at_the_quick_preset(pipeline):
-    asked = [one for which in CLASSES for one in held_out(which, 4, seed=11)]
-    verdicts = [(one.prompt, check(draw(pipeline, one.prompt, steps=24), one).wrong) for one in asked]
-    wrong = [verdict for verdict in verdicts if verdict[1]]
-    assert len(verdicts) == 28 and len(wrong) <= 1, wrong  # it errs about once in forty at this size
 
 
 @pytest.mark.parametrize("prompt", FREE_PROMPTS)

@@ -147,3 +147,23 @@ def test_thumbnails_are_made_once(server: StudioServer) -> None:
     made_ns = thumb.stat().st_mtime_ns
     assert server.client.get(f"/api/images/{image_id}/thumb").content == thumb.read_bytes()
     assert thumb.stat().st_mtime_ns == made_ns
+
+
+def test_a_form_with_one_file_is_an_import_too(server: StudioServer) -> None:
+    drawn = server.draw(prompt="a posted cat")
+    file = server.client.get(f"/api/images/{drawn['id']}/file").content
+    answer = server.client.post("/api/images/import", files={"picture": ("a.png", file, "image/png")}, data={"a": "b"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["settings"]["request"]["prompt"] == "a posted cat"
+    for files, said in (
+        ([("a", ("a.png", file)), ("a", ("b.png", file))], "2 files"),
+        ([("a", (None, "no file"))], "0 files"),
+        ([("a", ("a.png", file))] * 3, "form"),
+        ([("a", ("a.txt", b"a text"))], "PNG"),
+    ):
+        refused = server.client.post("/api/images/import", files=files)
+        assert (refused.status_code, said in refused.json()["error"]["message"]) == (422, True), refused.text
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        broken = server.client.post("/api/images/import", content=b"broken", headers={"Content-Type": kind})
+        assert (broken.status_code, broken.json()["error"]["field"]) == (422, "body")
+        assert "form" in broken.json()["error"]["message"]

@@ -11,14 +11,14 @@ import pytest
 from live_studio import LiveStudio, asked
 
 from hidream_studio.errors import ConflictError, LibraryError
-from hidream_studio.job.events import Event
 from hidream_studio.job.request import FinishRequest, SheetRequest
 from hidream_studio.library.database import Database
 from hidream_studio.library.library import Library
+from hidream_studio.page.contact import sheet_png
+from hidream_studio.page.feed import Feed
+from hidream_studio.page.state.session import Session
+from hidream_studio.service.event_log import Event
 from hidream_studio.service.views import JobView
-from hidream_studio.studio.contact import sheet_png
-from hidream_studio.studio.feed import Feed
-from hidream_studio.studio.session import Session
 
 
 def refused(live: LiveStudio, work: Any) -> None:

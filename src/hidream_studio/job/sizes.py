@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hidream_studio.errors import RequestError
@@ -19,6 +20,14 @@ class ResolvedSize:
     width: int
     height: int
     adjustments: tuple[Adjustment, ...]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`512x768` as (512, 768), px. Raises RequestError for anything else."""
+    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip(), flags=re.ASCII)
+    if match is None:
+        raise RequestError(f"size is {text[:40]!r}; write it as 512x768", field="size")
+    return int(match[1]), int(match[2])
 
 
 def nearest_patch_multiple(side_px: int) -> int:
