@@ -45,7 +45,7 @@ def _paint(parts, counts, waters, index, out, cares, cols, rows, MOST: tl.conste
         cx = tl.load(r + 1) * width + tl.load(r + 3)
         cy = tl.load(r + 2) * height + tl.load(r + 4)
         edge = tl.maximum(tl.load(r + 19), 0.6 / short)
-            bx = tl.load(r + 28) + 2 * edge
+        bx = tl.load(r + 28) + 2 * edge
         by = tl.load(r + 29) + 2 * edge
         front = tl.load(r + 21) > 0
         lo = tl.load(r + 22) * height

@@ -8,9 +8,10 @@ from random import Random
 import pytest
 import torch
 
-from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.job import references as package
+from hidream_studio.model.checkpoint import open_checkpoint, open_tower
 from hidream_studio.model.transformer import O1Transformer
-from hidream_studio.model.weights import load_model
+from hidream_studio.model.weights import load_model, load_tower
 from hidream_studio.sampler import schedules
 from o1_tiny.illustrated.letters import CHARACTERS
 from o1_tiny.illustrated.training.export import export, save_frame
@@ -18,13 +19,14 @@ from o1_tiny.illustrated.training.layout import layout_of
 from o1_tiny.illustrated.training.loop import Trainer
 from o1_tiny.illustrated.training.probes import letters_seen
 from o1_tiny.illustrated.training.recipe import (
-    DRAWN, EDITED, TINY, TINY_DRAWN, TINY_EDITED, Mode, Recipe, changed, editing, fit, vision_grid,
+    DRAWN, EDITED, OBLONG, TINY, TINY_DRAWN, TINY_EDITED, Mode, Recipe, changed, editing,
 )  # fmt: skip
-from o1_tiny.illustrated.training.sampling import full_schedule, load_decoder, load_tower, read_folder
+from o1_tiny.illustrated.training.sampling import full_schedule, load_decoder, read_folder
+from o1_tiny.illustrated.training.sampling import load_tower as load_own_tower
 from o1_tiny.illustrated.training.stream import TEXT_TOKENS, Pool, draw_shard
 from o1_tiny.illustrated.training.tokenizer import build_tokenizer, encode, vocabulary_size
 from o1_tiny.illustrated.training.tower import Tower
-from o1_tiny.illustrated.training.trainee import eager, parts, predict
+from o1_tiny.illustrated.training.trainee import Pictures, eager, parts, predict, with_pictures
 
 TOKENIZER = build_tokenizer()
 PICTURE_IDS = tuple(TOKENIZER.token_to_id(f"<|{name}|>") for name in ("vision_start", "image_pad", "vision_end"))
@@ -74,6 +76,33 @@ def test_predictions_are_those_of_the_model_itself() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_with_pictures_predictions_are_what_the_package_makes_of_the_exported_checkpoint(tmp_path: Path) -> None:
+    model, tower = toy()
+    for weight in (*model.parameters(), *tower.parameters()):
+        weight.data = (torch.randn_like(weight) * (weight.ndim > 1) * 0.1 + (weight.ndim == 1) * weight).bfloat16().float()
+    save_frame(model.config, tower, TOKENIZER, tmp_path)
+    export(model, tower, None, tmp_path)
+    checkpoint = open_checkpoint(str(tmp_path))
+    theirs, their_tower = load_model(checkpoint, CPU, torch.float32), load_tower(open_tower(checkpoint), CPU, torch.float32)
+    mode = Mode((2, 3), ((2, 3), (2, 2)), ((1, 2), (2, 1)))
+    text = encode(TOKENIZER, ["move the boat to the left"])[0]
+    layout = layout_of(mode, model.config, tower.shape, len(text), PICTURE_IDS, CPU)
+    references = torch.rand(1, 10, 3072) * 2 - 1
+    seen = [torch.rand(1, 4 * rows * cols, 1536) * 2 - 1 for rows, cols in mode.pictures]
+    patches, t = torch.randn(1, 6, 3072), torch.tensor([0.4])
+    ids = with_pictures(torch.tensor([text]), layout)
+    with torch.no_grad():
+        pictures = Pictures(references, tuple(seen))
+        ours = predict(model, tower, parts(eager), layout, ids, torch.tensor([ids.shape[1]]), patches, t, pictures)
+        tokens = their_tower(torch.cat(seen, dim=1)[0], [(2 * rows, 2 * cols) for rows, cols in mode.pictures])
+        first = 3 + layout.picture_tokens
+        before = theirs.encode_pictures(ids[0, :first].tolist(), PICTURE_IDS[1], tokens)
+        prefix = theirs.encode_text(ids[:, first:], before)
+        rotary = theirs.step_rotary(torch.tensor([prefix.next_position]), 2, 3, mode.references)
+        found = theirs.forward_branches(patches, t, [prefix], rotary, theirs.embed_patches(references))
+    torch.testing.assert_close(ours, found, rtol=1e-3, atol=1e-3)
+
+
 def test_a_few_steps_move_every_weight_and_a_second_call_goes_on_where_the_first_stopped(pools: dict[str, Pool]) -> None:
     recipe = changed(TINY, ["edits_from=0", "edit_share=0.5"])
     modes = (*TINY_DRAWN, *TINY_EDITED)
@@ -102,7 +131,7 @@ def test_an_exported_checkpoint_opens_strictly_and_holds_the_tower(tmp_path: Pat
     export(model, tower, None, tmp_path)
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.config == model.config
-    again = load_tower(*read_folder(tmp_path), CPU)
+    again = load_own_tower(*read_folder(tmp_path), CPU)
     for key, value in tower.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value.bfloat16().float())
 
@@ -127,12 +156,15 @@ def test_every_letter_of_a_sign_is_told_where_its_patch_is() -> None:
     assert not seen[0].any() and not seen[7].any()
 
 
-def test_references_are_sized_as_upstream_sizes_them() -> None:
-    assert editing((16, 16)) == Mode((16, 16), ((16, 16),), ((12, 12),))
-    assert editing((16, 16), 2) == Mode((16, 16), ((12, 12),) * 2, ((12, 12),) * 2)
-    fitted = fit(640, 384, 640)
-    assert (fitted.width, fitted.height) == (800, 480)
-    assert vision_grid(800, 480, 384) == (9, 15)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("grid", [(16, 16), (8, 8), *OBLONG])
+def test_references_are_sized_as_the_package_sizes_them(grid: tuple[int, int], count: int) -> None:
+    height, width = grid[0] * 32, grid[1] * 32
+    fitting = package.fit((width, height), package.patch_side(count, width, height))
+    seen = package.vision_size(fitting.size, package.vision_side(count))
+    assert editing(grid, count) == Mode(
+        grid, ((fitting.size[1] // 32, fitting.size[0] // 32),) * count, ((seen[1] // 32, seen[0] // 32),) * count
+    )
 
 
 def test_all_modes_have_layouts_that_fit_their_tokens() -> None:
