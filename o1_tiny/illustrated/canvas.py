@@ -1,7 +1,8 @@
-"""What places and things are painted with: the scene's light, and brushes that know where they stand. Knows no things."""
+"""What is painted with: the scene's light, and brushes that know where they stand. Knows no things."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -12,8 +13,6 @@ from o1_tiny.illustrated.paint import NO_WATER
 from o1_tiny.illustrated.palette import FOG, SNOW, Light, light_of, mix, rgb
 from o1_tiny.illustrated.parts import Color
 from o1_tiny.illustrated.scene import Scene
-
-import math
 
 LETTER_CARE = 4.0
 LEAST_LIFT = 0.12  # so much of its own colour a thing keeps in any light, so that its name still fits
@@ -53,9 +52,20 @@ class Canvas:
         self.rows.append(p.part(kind, **values))
 
     def ridge(
-        self, y: float, high: float, waves: float, color: Color, far: float, *, fine: float = 0.0, fine_waves: float = 1.0,
-        firs: bool = False, low: Color | None = None, deep: float = 0.35, **more: Any,
-    ) -> None:  # fmt: skip
+        self,
+        y: float,
+        high: float,
+        waves: float,
+        color: Color,
+        far: float,
+        *,
+        fine: float = 0.0,
+        fine_waves: float = 1.0,
+        firs: bool = False,
+        low: Color | None = None,
+        deep: float = 0.35,
+        **more: Any,
+    ) -> None:
         """Land from a wavy line down."""
         low = mix(color, (0.0, 0.0, 0.0), 0.2) if low is None else low
         start, start_fine = self.lot.random(), self.lot.random()
@@ -67,10 +77,23 @@ class Canvas:
     def mist(self, y: float, high: float, alpha: float, **more: Any) -> None:
         self.add(p.BAND, y=y, h=high, color=mix(self.light.haze, (1, 1, 1), 0.12), alpha=alpha, **more)
 
-    def spot(self, x: float, y: float, size: float, far: float = 0.0, *, front: bool = False, care: float = 1.0) -> Spot:
+    def spot(
+        self, x: float, y: float, size: float, far: float = 0.0, *, front: bool = False, care: float = 1.0
+    ) -> Spot:
         return Spot(self, x, y, size, far, front, care)
 
-    def write(self, x: float, y: float, text: str, unit: float, color: Color, *, dy: float = 0.0, wide: float = 1.0, front: bool = False) -> None:  # fmt: skip
+    def write(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        unit: float,
+        color: Color,
+        *,
+        dy: float = 0.0,
+        wide: float = 1.0,
+        front: bool = False,
+    ) -> None:
         """Letters around a point; `wide` thickens the strokes."""
         radius = HALF_STROKE * unit * wide
         for number, character in enumerate(text):
@@ -100,7 +123,9 @@ class Spot:
         """`lift` keeps so much of the colour whatever the light is."""
         return mix(self.canvas.tone(color, self.far), color, lift)
 
-    def _add(self, kind: int, dx: float, up: float, w: float, h: float, color: Color, low: Color | None, more: dict[str, Any]) -> None:  # fmt: skip
+    def _add(
+        self, kind: int, dx: float, up: float, w: float, h: float, color: Color, low: Color | None, more: dict[str, Any]
+    ) -> None:
         z, lift = self.size, max(more.pop("lift", 0.0), LEAST_LIFT)
         if not more.pop("plain", False):
             color, low = self.tone(color, lift=lift), None if low is None else self.tone(low, lift=lift)
@@ -109,11 +134,15 @@ class Spot:
         more = {"front": self.front, "care": self.care} | more
         self.canvas.add(kind, x=self.x, y=self.y, dx=dx * z, dy=-up * z, w=w * z, h=h * z, color=color, low=low, **more)
 
-    def box(self, dx: float, up: float, w: float, h: float, color: Color, low: Color | None = None, **more: Any) -> None:
+    def box(
+        self, dx: float, up: float, w: float, h: float, color: Color, low: Color | None = None, **more: Any
+    ) -> None:
         """A box around its middle; k narrows its top (0: a triangle), lean shifts it, round_ rounds corners."""
         self._add(p.BOX, dx, up, w, h, color, low, more)
 
-    def oval(self, dx: float, up: float, w: float, h: float, color: Color, low: Color | None = None, **more: Any) -> None:
+    def oval(
+        self, dx: float, up: float, w: float, h: float, color: Color, low: Color | None = None, **more: Any
+    ) -> None:
         """k cuts it off below its middle."""
         self._add(p.ELLIPSE, dx, up, w, h, color, low, more)
 

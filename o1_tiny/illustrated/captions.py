@@ -5,6 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from o1_tiny.illustrated.phrases import (
+    FAR,
+    MOODS,
+    NEAR,
+    NOUNS,
+    OTHER_NAMES,
+    OWN_MOODS,
+    PLACE_WORDS,
+    PLURALS,
+    SIGN_FORMS,
+    SKIES,
+    STYLES,
+    TIMES,
+    WHERE,
+)
 from o1_tiny.illustrated.scene import FLYING, SHAPES, Scene, Sign, Thing
 
 
@@ -35,54 +50,6 @@ class Asked:
     only: bool = field(default=True)  # whether nothing else should be there
 
 
-OTHER_NAMES = {"gray": "grey", "purple": "violet", "cyan": "turquoise"}
-NOUNS = {  # the first one most often
-    "house": ("house", "house", "cottage", "cabin"), "woman": ("woman", "woman", "girl", "lady"), "man": ("man",),
-    "balloon": ("balloon", "hot air balloon", "hot-air balloon"), "boat": ("boat", "sailing boat", "sailboat", "ship"),
-    "windmill": ("windmill", "windmill", "mill"), "palm": ("palm tree", "palm"), "pines": ("pine trees", "pines", "fir trees"),
-    "birds": ("birds", "flying birds", "a flock of birds"), "tree": ("tree",),
-}  # fmt: skip
-PLURALS = {"house": "houses", "woman": "women", "man": "men", "lady": "ladies", "church": "churches", "cactus": "cactuses"}
-WHERE = {
-    "left": ("on the left", "on the left", "on the left side", "to the left"), "right": ("on the right", "on the right", "on the right side", "to the right"),
-    "center": ("in the middle", "in the center", "in the centre"),
-}  # fmt: skip
-NEAR, FAR = ("in the foreground", "up close", "in front"), ("in the distance", "far away", "in the background")
-PLACE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # how it is called; what joins a thing to it
-    "mountains": (("mountains", "the mountains", "a mountain landscape", "mountain peaks", "high mountains", "rocky mountains", "snow-capped mountains", "snowy mountains"), ("in front of", "below", "in", "under")),
-    "hills": (("hills", "rolling hills", "green hills", "a green valley", "the countryside", "meadows", "a meadow", "fields"), ("in", "in")),
-    "forest": (("a forest", "a pine forest", "the forest", "the woods", "a forest clearing"), ("in",)),
-    "desert": (("a desert", "the desert", "a sandy desert", "desert dunes", "sand dunes"), ("in",)),
-    "sea": (("the sea", "the ocean", "a calm sea", "the open sea", "the coast", "the blue sea"), ("by", "at", "near", "on")),
-    "lake": (("a lake", "a mountain lake", "a calm lake", "a still lake", "the lake", "a lake with reflections"), ("by", "at", "on", "near")),
-    "village": (("a village", "a small village", "a little town", "the village", "a cosy village", "a cozy village", "a quiet village"), ("in",)),
-    "street": (("a street", "a city street", "the street", "a town street", "an alley", "downtown"), ("in", "on")),
-    "city": (("a city skyline", "a city", "a skyline", "a city by the river", "a city by the water", "a big city"), ("in front of", "near")),
-    "flowers": (("a flower field", "a field of flowers", "tulip fields", "flower fields", "a tulip field"), ("in", "by")),
-    "island": (("an island", "a tropical island", "a small island", "a desert island", "an island in the sea"), ("on", "by")),
-    "space": (("the moon", "a strange planet", "space", "outer space", "another planet", "an alien planet"), ("on", "in")),
-}  # fmt: skip
-TIMES = {
-    "day": ("by day", "in the daytime", "on a sunny day", "at noon", "during the day", "in daylight"),
-    "dawn": ("at dawn", "at dawn", "at sunrise", "in the early morning", "in the morning"),
-    "sunset": ("at sunset", "at sunset", "at sunset", "in the evening sun", "in golden light", "at golden hour"),
-    "dusk": ("at dusk", "at dusk", "at twilight", "in the evening", "at blue hour"),
-    "night": ("at night", "at night", "at night", "by night", "in the night"),
-}  # fmt: skip
-SKIES = {  # behind a comma or at the end; before a place's name
-    "foggy": (("in the fog", "in thick fog", "in the mist", "fog", "mist"), ("foggy", "misty")), "rainy": (("in the rain", "in heavy rain", "rain"), ("rainy", "rainy")),
-    "snowy": (("in falling snow", "snowing", "snowfall"), ("snowy",)), "cloudy": (("with clouds", "under a cloudy sky", "clouds"), ("cloudy",)),
-    "clear": (("under a clear sky", "clear sky", "cloudless sky"), ()),
-}  # fmt: skip
-MOODS = ("peaceful", "atmospheric", "beautiful", "flat illustration", "vector illustration", "illustration", "poster", "minimalist", "wide shot", "cinematic")
-OWN_MOODS = {
-    "foggy": ("moody", "mysterious", "dreamy"), "rainy": ("moody", "melancholic", "gloomy"), "dawn": ("warm light", "dreamy", "golden"),
-    "sunset": ("warm light", "dramatic sky", "dramatic", "golden"), "night": ("moody", "quiet", "dark"), "day": ("bright", "cheerful", "sunny"),
-}  # fmt: skip
-STYLES = ("an illustration of ", "a picture of ", "a painting of ", "a drawing of ", "an image of ", "draw ")
-SIGN_FORMS = ('{} that says "{}"', '{} that says "{}"', '{} saying "{}"', '{} reading "{}"', '{} that reads "{}"', '{} "{}"', '{} with the word "{}"', '{} with "{}" on it')
-
-
 def article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
@@ -91,7 +58,9 @@ def color_word(random: Random, color: str) -> str:
     return OTHER_NAMES[color] if color in OTHER_NAMES and random.random() < 0.2 else color
 
 
-def thing_words(thing: Thing, scene: Scene, random: Random, count: int = 1, *, certain: bool = False) -> tuple[str, Said]:
+def thing_words(
+    thing: Thing, scene: Scene, random: Random, count: int = 1, *, certain: bool = False
+) -> tuple[str, Said]:
     """The words for a thing without where it stands, and what they say; `certain` names its colour."""
     kind, color, second = thing.kind, "", ""
     noun = random.choice(NOUNS.get(kind, (kind,)))
@@ -133,10 +102,14 @@ def thing_words(thing: Thing, scene: Scene, random: Random, count: int = 1, *, c
         color, second = thing.color, thing.second
         words.append(f"{color} and {second}")
     elif kind == "tree":
-        told = told and thing.color != "green" or certain
+        told = (told and thing.color != "green") or certain
         if told:
             color = thing.color
-            words.append(random.choice({"orange": ("orange", "autumn"), "pink": ("pink", "blossoming pink")}.get(color, (color,))))
+            words.append(
+                random.choice(
+                    {"orange": ("orange", "autumn"), "pink": ("pink", "blossoming pink")}.get(color, (color,))
+                )
+            )
     elif kind in ("palm", "cactus"):
         pass
     elif told:
@@ -144,7 +117,9 @@ def thing_words(thing: Thing, scene: Scene, random: Random, count: int = 1, *, c
         words.append(color_word(random, color))
     if count > 1:
         noun = PLURALS.get(noun, noun + "s")
-        return " ".join([random.choice(("two", "two", "a pair of")), *words, noun]) + tail, Said(kind, color, second, (), count)
+        return " ".join([random.choice(("two", "two", "a pair of")), *words, noun]) + tail, Said(
+            kind, color, second, (), count
+        )
     return article(" ".join([*words, noun])) + tail, Said(kind, color, second)
 
 
@@ -152,7 +127,8 @@ def _person(thing: Thing, random: Random, *, certain: bool) -> tuple[str, str, s
     tail = color = second = ""
     if certain or random.random() < (0.65 if not thing.second else 0.4):
         color = thing.color
-        tail = f" in {article(color_word(random, color) + ' ' + random.choice(('dress', 'coat') if thing.kind == 'woman' else ('coat', 'jacket')))}"
+        clothes = random.choice(("dress", "coat") if thing.kind == "woman" else ("coat", "jacket"))
+        tail = f" in {article(f'{color_word(random, color)} {clothes}')}"
     if thing.second and random.random() < 0.93:
         name = "umbrella"
         if random.random() < 0.85:
@@ -196,9 +172,14 @@ def _place(scene: Scene, random: Random) -> tuple[str, str]:
     elif scene.place == "desert" and scene.variant % 3 == 0 and random.random() < 0.4:
         name += " with red rocks"
     elif scene.place == "village" and scene.variant % 2 == 0 and random.random() < 0.6:
-        name += random.choice((" under mountains", " in the mountains", " under snowy mountains", " at the foot of the mountains"))
+        name += random.choice(
+            (" under mountains", " in the mountains", " under snowy mountains", " at the foot of the mountains")
+        )
     elif scene.place == "sea" and scene.variant == 3 and random.random() < 0.8:
-        name, join = random.choice(("a beach", "the beach", "a sandy beach", "the seaside")), random.choice(("at", "by", "near"))
+        name, join = (
+            random.choice(("a beach", "the beach", "a sandy beach", "the seaside")),
+            random.choice(("at", "by", "near")),
+        )
     if scene.snow:
         name = name.replace("green ", "")
         if snowy and random.random() < 0.8 and "snow" not in name:
@@ -240,13 +221,33 @@ def caption(scene: Scene, random: Random) -> Asked:
     words = _joined(scene, random, phrases, place, join)
     if when:
         style = random.random()
-        words = f"{words} {when}" if style < 0.75 else f"{words}, {when.removeprefix('at ')}" if style < 0.88 else f"{when}, {words}"
+        words = (
+            f"{words} {when}"
+            if style < 0.75
+            else f"{words}, {when.removeprefix('at ')}"
+            if style < 0.88
+            else f"{when}, {words}"
+        )
     if sky:
-        words = f"{words} {sky}" if sky.startswith(("in ", "with ", "under ")) and random.random() < 0.7 else f"{words}, {sky}"
+        words = (
+            f"{words} {sky}"
+            if sky.startswith(("in ", "with ", "under ")) and random.random() < 0.7
+            else f"{words}, {sky}"
+        )
     words = ", ".join([words, *extras])
     if random.random() < 0.08 and not (when and words.startswith(when)):
         words = random.choice(STYLES) + words
-    return Asked(_polished(words, random), scene.place, time, weather, said, scene.sign.text if scene.sign else "", sign_color, sign_slot, orb)
+    return Asked(
+        _polished(words, random),
+        scene.place,
+        time,
+        weather,
+        said,
+        scene.sign.text if scene.sign else "",
+        sign_color,
+        sign_slot,
+        orb,
+    )
 
 
 def _polished(words: str, random: Random) -> str:
@@ -300,7 +301,11 @@ def _extras(scene: Scene, random: Random) -> tuple[list[str], str]:
     extras, orb = [], ""
     if scene.orb and random.random() < 0.6:
         if scene.time == "night":
-            word = random.choice(("a crescent moon", "crescent moon") if scene.crescent else ("full moon", "a full moon", "the moon", "moonlight"))
+            word = random.choice(
+                ("a crescent moon", "crescent moon")
+                if scene.crescent
+                else ("full moon", "a full moon", "the moon", "moonlight")
+            )
         else:
             word = random.choice(("sun", "the sun", "a low sun" if scene.time != "day" else "sunshine"))
         if random.random() < 0.45 and word not in ("moonlight", "sunshine"):
@@ -324,9 +329,20 @@ def _poster(scene: Scene, random: Random, phrases: list[str], said: tuple[Said, 
     words = phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
     if len(phrases) > 1:
         ordered = random.random() < 0.6
-        said = tuple(Said(one.kind, one.color, "", (thing.slot,) if ordered else ()) for one, thing in zip(said, scene.things, strict=True))
+        said = tuple(
+            Said(one.kind, one.color, "", (thing.slot,) if ordered else ())
+            for one, thing in zip(said, scene.things, strict=True)
+        )
         words += " from left to right" if ordered else ""
     ground = color_word(random, scene.ground)
     chance = random.random()
-    words += f", {ground} background" if chance < 0.35 else f" on {article(ground)} background" if chance < 0.85 else f" on {ground}"
-    return Asked(_polished(words, random), "poster", "", "", said, scene.sign.text if scene.sign else "", sign_color, "")
+    words += (
+        f", {ground} background"
+        if chance < 0.35
+        else f" on {article(ground)} background"
+        if chance < 0.85
+        else f" on {ground}"
+    )
+    return Asked(
+        _polished(words, random), "poster", "", "", said, scene.sign.text if scene.sign else "", sign_color, ""
+    )

@@ -33,7 +33,7 @@ def main() -> int:
         apart = (ours - theirs.cpu()).abs()
         share = float((apart > ALLOWED).float().mean())
         worst = max(worst, share)
-        print(f"{cols * 32}x{rows * 32}: apart by {float(apart.max()):.2e} at most, a share of {share:.1e} by more than {ALLOWED}; "
+        print(f"{cols * 32}x{rows * 32}: apart by {float(apart.max()):.2e}, {share:.1e} of them by over {ALLOWED}; "
               f"care by {float((care - their_care.cpu()).abs().max()):.1e}")  # fmt: skip
     many = torch.randint(len(canvases), (64,), device="cuda")
     for _ in range(2):

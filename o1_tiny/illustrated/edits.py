@@ -5,11 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from o1_tiny.illustrated.captions import SKIES, TIMES, WHERE, article, color_word, thing_words
+from o1_tiny.illustrated.captions import article, color_word, thing_words
 from o1_tiny.illustrated.palette import TIMES as HOURS
 from o1_tiny.illustrated.palette import WEATHERS
+from o1_tiny.illustrated.phrases import SKIES, TIMES, WHERE
 from o1_tiny.illustrated.scene import (
-    BOARDS, CHANCES, DRESSES, FLYING, NEONS, PLACES, SHAPES, SLOTS, SUNLESS, Scene, Sign, Thing, draw_scene, draw_thing, orb_slots, sign_text,
+    BOARDS,
+    CHANCES,
+    DRESSES,
+    FLYING,
+    NEONS,
+    PLACES,
+    SHAPES,
+    SLOTS,
+    SUNLESS,
+    Scene,
+    Sign,
+    Thing,
+    draw_scene,
+    draw_thing,
+    orb_slots,
+    sign_text,
 )  # fmt: skip
 
 KINDS = ("time", "weather", "color", "add", "remove", "move", "sign", "two")
@@ -50,25 +66,61 @@ def _time(scene: Scene, random: Random) -> Edit | None:
     if sign and scene.place == "street":
         sign = replace(sign, neon=hour in ("night", "dusk"))
     after = replace(scene, time=hour, sign=sign, crescent=scene.crescent and hour == "night")
-    noun = {"day": random.choice(("day", "daytime")), "dawn": random.choice(("dawn", "sunrise")), "dusk": random.choice(("dusk", "twilight"))}.get(hour, hour)
-    words = random.choice((f"make it {noun}", f"make it {noun}", f"change it to {noun}", f"the same {random.choice(TIMES[hour])}", f"change the time to {noun}", f"turn it into {noun}", f"now {random.choice(TIMES[hour])}", f"as it looks {random.choice(TIMES[hour])}"))
+    noun = {
+        "day": random.choice(("day", "daytime")),
+        "dawn": random.choice(("dawn", "sunrise")),
+        "dusk": random.choice(("dusk", "twilight")),
+    }.get(hour, hour)
+    words = random.choice(
+        (
+            f"make it {noun}",
+            f"make it {noun}",
+            f"change it to {noun}",
+            f"the same {random.choice(TIMES[hour])}",
+            f"change the time to {noun}",
+            f"turn it into {noun}",
+            f"now {random.choice(TIMES[hour])}",
+            f"as it looks {random.choice(TIMES[hour])}",
+        )
+    )
     return Edit("time", (scene,), after, words)
 
 
 def _weather(scene: Scene, random: Random) -> Edit | None:
     if scene.place in ("poster", "space"):
         return None
-    allowed = [weather for weather, share in zip(WEATHERS, CHANCES["weathers"].get(scene.place, CHANCES["weathers"][""]), strict=True) if share and weather != scene.weather]
+    allowed = [
+        weather
+        for weather, share in zip(WEATHERS, CHANCES["weathers"].get(scene.place, CHANCES["weathers"][""]), strict=True)
+        if share and weather != scene.weather
+    ]
     weather = random.choice(allowed)
     snow = weather == "snowy" or (scene.snow and scene.weather != "snowy" and weather != "rainy")
     orb = scene.orb if weather in ("clear", "cloudy", "foggy") else ""
     after = replace(scene, weather=weather, snow=snow, orb=orb, crescent=scene.crescent and bool(orb))
     if weather == "clear":
-        gone = {"rainy": ("stop the rain", "remove the rain"), "foggy": ("remove the fog", "without the fog"), "snowy": ("remove the snow", "without the snow"), "cloudy": ("remove the clouds", "without the clouds")}[scene.weather]
+        gone = {
+            "rainy": ("stop the rain", "remove the rain"),
+            "foggy": ("remove the fog", "without the fog"),
+            "snowy": ("remove the snow", "without the snow"),
+            "cloudy": ("remove the clouds", "without the clouds"),
+        }[scene.weather]
         words = random.choice((*gone, "make the sky clear", "make it clear", "under a clear sky"))
     else:
-        noun, verb = {"rainy": ("rain", "let it rain"), "snowy": ("snow", "let it snow"), "foggy": ("fog", "let fog roll in"), "cloudy": ("clouds", "let clouds come up")}[weather]
-        words = random.choice((f"make it {random.choice(SKIES[weather][1])}", f"add {noun}", verb, f"the same {random.choice(SKIES[weather][0][:2])}"))
+        noun, verb = {
+            "rainy": ("rain", "let it rain"),
+            "snowy": ("snow", "let it snow"),
+            "foggy": ("fog", "let fog roll in"),
+            "cloudy": ("clouds", "let clouds come up"),
+        }[weather]
+        words = random.choice(
+            (
+                f"make it {random.choice(SKIES[weather][1])}",
+                f"add {noun}",
+                verb,
+                f"the same {random.choice(SKIES[weather][0][:2])}",
+            )
+        )
     return Edit("weather", (scene,), after, words)
 
 
@@ -79,13 +131,19 @@ def _swapped(scene: Scene, old: Thing, new: Thing | None) -> Scene:
 
 def _single(scene: Scene, random: Random, kinds: tuple[str, ...] = ()) -> Thing | None:
     """A thing that is the only one of its kind."""
-    able = [thing for thing in scene.things if sum(other.kind == thing.kind for other in scene.things) == 1 and thing.kind not in kinds]
+    able = [
+        thing
+        for thing in scene.things
+        if sum(other.kind == thing.kind for other in scene.things) == 1 and thing.kind not in kinds
+    ]
     return random.choice(able) if able else None
 
 
 def _color(scene: Scene, random: Random) -> Edit | None:
     if scene.sign and random.random() < 0.2:
-        colors = [color for color in (NEONS if scene.sign.neon else BOARDS) if color not in (scene.sign.color, scene.ground)]
+        colors = [
+            color for color in (NEONS if scene.sign.neon else BOARDS) if color not in (scene.sign.color, scene.ground)
+        ]
         color = random.choice(colors)
         after = replace(scene, sign=replace(scene.sign, color=color))
         return Edit("color", (scene,), after, _recolored("sign", color, random))
@@ -94,7 +152,11 @@ def _color(scene: Scene, random: Random) -> Edit | None:
         return None
     dress = DRESSES[thing.kind]
     second = thing.second and random.random() < (0.5 if len(set(dress.colors)) > 1 else 1.0)
-    options = [color for color in (dress.seconds if second else dress.colors) if color and color not in (thing.second if second else thing.color, scene.ground)]
+    options = [
+        color
+        for color in (dress.seconds if second else dress.colors)
+        if color and color not in (thing.second if second else thing.color, scene.ground)
+    ]
     if not options or (second and scene.snow and thing.kind == "house"):
         return None
     color = random.choice(options)
@@ -119,12 +181,30 @@ def _color(scene: Scene, random: Random) -> Edit | None:
 
 def _recolored(what: str, color: str, random: Random) -> str:
     color = color_word(random, color)
-    return random.choice((f"make the {what} {color}", f"make the {what} {color}", f"paint the {what} {color}", f"change the {what} to {color}", f"change the color of the {what} to {color}", f"the same with {color} {what}" if what.endswith("s") else f"the same with {article(f'{color} {what}')}"))
+    return random.choice(
+        (
+            f"make the {what} {color}",
+            f"make the {what} {color}",
+            f"paint the {what} {color}",
+            f"change the {what} to {color}",
+            f"change the color of the {what} to {color}",
+            f"the same with {color} {what}" if what.endswith("s") else f"the same with {article(f'{color} {what}')}",
+        )
+    )
 
 
 def _add(scene: Scene, random: Random) -> Edit | None:
-    kinds = {kind: weight for kind, weight in PLACES[scene.place][1].items() if kind not in {thing.kind for thing in scene.things}}
-    free = [slot for slot in SLOTS if slot not in {thing.slot for thing in scene.things} and not (scene.sign and scene.place != "street" and scene.sign.slot == slot)]
+    kinds = {
+        kind: weight
+        for kind, weight in PLACES[scene.place][1].items()
+        if kind not in {thing.kind for thing in scene.things}
+    }
+    free = [
+        slot
+        for slot in SLOTS
+        if slot not in {thing.slot for thing in scene.things}
+        and not (scene.sign and scene.place != "street" and scene.sign.slot == slot)
+    ]
     if not kinds or not free:
         return None
     kind, slot = random.choices(tuple(kinds), tuple(kinds.values()))[0], random.choice(free)
@@ -133,9 +213,14 @@ def _add(scene: Scene, random: Random) -> Edit | None:
         if scene.sign:
             return None
         sign = Sign(sign_text(random), random.choice(BOARDS), False, slot, False)
-        return Edit("add", (scene,), replace(scene, sign=sign), f'{_verb(random)} {article(f"{sign.color} sign")} that says "{sign.text}"{where}')
+        return Edit(
+            "add",
+            (scene,),
+            replace(scene, sign=sign),
+            f'{_verb(random)} {article(f"{sign.color} sign")} that says "{sign.text}"{where}',
+        )
     thing = draw_thing(kind, slot, random, near=True)
-    words, said = thing_words(thing, scene, random, certain=random.random() < 0.9)
+    words, _ = thing_words(thing, scene, random, certain=random.random() < 0.9)
     return Edit("add", (scene,), replace(scene, things=(*scene.things, thing)), f"{_verb(random)} {words}{where}")
 
 
@@ -148,7 +233,12 @@ def _remove(scene: Scene, random: Random) -> Edit | None:
     if scene.sign and scene.place != "poster" and random.random() < 0.3:
         return Edit("remove", (scene,), replace(scene, sign=None), f"{verb} the sign")
     if scene.orb and random.random() < 0.15:
-        return Edit("remove", (scene,), replace(scene, orb="", crescent=False), f"{verb} the {'moon' if scene.time == 'night' else 'sun'}")
+        return Edit(
+            "remove",
+            (scene,),
+            replace(scene, orb="", crescent=False),
+            f"{verb} the {'moon' if scene.time == 'night' else 'sun'}",
+        )
     thing = _single(scene, random)
     if thing is None or scene.place == "poster":
         return None
@@ -169,8 +259,12 @@ def _move(scene: Scene, random: Random) -> Edit | None:
         if not able:
             return None
         slot = random.choice(able)
-        return Edit("move", (scene,), replace(scene, orb=slot), _moved("moon" if scene.time == "night" else "sun", slot, random))
-    taken = {other.slot for other in scene.things} | ({scene.sign.slot} if scene.sign and scene.place != "street" else set())
+        return Edit(
+            "move", (scene,), replace(scene, orb=slot), _moved("moon" if scene.time == "night" else "sun", slot, random)
+        )
+    taken = {other.slot for other in scene.things} | (
+        {scene.sign.slot} if scene.sign and scene.place != "street" else set()
+    )
     free = [slot for slot in SLOTS if slot not in taken]
     if not free:
         return None
@@ -179,8 +273,19 @@ def _move(scene: Scene, random: Random) -> Edit | None:
 
 
 def _moved(what: str, slot: str, random: Random) -> str:
-    to = {"left": ("to the left", "to the left side"), "right": ("to the right", "to the right side"), "center": ("to the middle", "to the center")}[slot]
-    return random.choice((f"move the {what} {random.choice(to)}", f"move the {what} {random.choice(to)}", f"put the {what} {random.choice(WHERE[slot])}", f"the {what} {random.choice(WHERE[slot])}"))
+    to = {
+        "left": ("to the left", "to the left side"),
+        "right": ("to the right", "to the right side"),
+        "center": ("to the middle", "to the center"),
+    }[slot]
+    return random.choice(
+        (
+            f"move the {what} {random.choice(to)}",
+            f"move the {what} {random.choice(to)}",
+            f"put the {what} {random.choice(WHERE[slot])}",
+            f"the {what} {random.choice(WHERE[slot])}",
+        )
+    )
 
 
 def _sign(scene: Scene, random: Random) -> Edit | None:
@@ -190,7 +295,17 @@ def _sign(scene: Scene, random: Random) -> Edit | None:
     if large != scene.sign.large or text == scene.sign.text:
         return None
     shown = text if random.random() < 0.85 else text.lower()
-    words = random.choice(('make the sign say "{}"', 'change the sign to "{}"', 'the sign says "{}"', 'change the text to "{}"', 'write "{}" on the sign', 'the sign should say "{}"', 'replace the text with "{}"'))
+    words = random.choice(
+        (
+            'make the sign say "{}"',
+            'change the sign to "{}"',
+            'the sign says "{}"',
+            'change the text to "{}"',
+            'write "{}" on the sign',
+            'the sign should say "{}"',
+            'replace the text with "{}"',
+        )
+    )
     return Edit("sign", (scene,), replace(scene, sign=replace(scene.sign, text=text)), words.format(shown))
 
 
@@ -206,9 +321,25 @@ def _two(scene: Scene, random: Random) -> Edit | None:
     first = replace(scene, things=(thing,))
     after = replace(land, things=(replace(thing, slot="center"),))
     what, where = name(thing), land.place
-    words = random.choice((f"put the {what} of the first picture into the second picture", f"the {what} from the first picture in the second one", f"this {what} in that place", f"put this {what} there", f"the {what} of the first picture in the {where} of the second picture"))
+    words = random.choice(
+        (
+            f"put the {what} of the first picture into the second picture",
+            f"the {what} from the first picture in the second one",
+            f"this {what} in that place",
+            f"put this {what} there",
+            f"the {what} of the first picture in the {where} of the second picture",
+        )
+    )
     return Edit("two", (first, land), after, words)
 
 
-HOW = {"time": _time, "weather": _weather, "color": _color, "add": _add, "remove": _remove, "move": _move, "sign": _sign, "two": _two}
-
+HOW = {
+    "time": _time,
+    "weather": _weather,
+    "color": _color,
+    "add": _add,
+    "remove": _remove,
+    "move": _move,
+    "sign": _sign,
+    "two": _two,
+}

@@ -21,9 +21,11 @@ COLOR_NAMES, SLOT_NAMES, PLACE_NAMES = ("", *COLORS), tuple(SLOTS), tuple(PLACES
 UNTOLD = -1
 THINGS = len(KINDS) * len(SLOT_NAMES)
 SPANS = {  # answers, and of how many values each
-    "place": (1, len(PLACE_NAMES)), "time": (1, len(TIMES)), "weather": (1, len(WEATHERS)), "orb": (1, 1 + len(SLOT_NAMES)),
+    "place": (1, len(PLACE_NAMES)), "time": (1, len(TIMES)), "weather": (1, len(WEATHERS)), "orb": (1,
+        1 + len(SLOT_NAMES)),
     "there": (THINGS, 2), "color": (THINGS, len(COLOR_NAMES)), "second": (THINGS, len(COLOR_NAMES)),
-    "sign": (1, 1 + len(SLOT_NAMES)), "sign_color": (1, len(COLOR_NAMES)), "letters": (MOST_LETTERS, 1 + len(CHARACTERS)),
+    "sign": (1, 1 + len(SLOT_NAMES)), "sign_color": (1, len(COLOR_NAMES)), "letters": (MOST_LETTERS,
+        1 + len(CHARACTERS)),
 }  # fmt: skip
 LETTER_LOGITS = MOST_LETTERS * (1 + len(CHARACTERS))  # the last ones
 LABELS = sum(count for count, _ in SPANS.values())
@@ -33,13 +35,17 @@ LOGITS = sum(count * values for count, values in SPANS.values())
 def labels(scene: Scene) -> list[int]:
     """The right answers, (LABELS,); UNTOLD where a picture cannot show one."""
     told = scene.place not in ("poster", "space")
-    found = [PLACE_NAMES.index(scene.place), TIMES.index(scene.time) if told else UNTOLD, WEATHERS.index(scene.weather) if told else UNTOLD]
+    found = [
+        PLACE_NAMES.index(scene.place),
+        TIMES.index(scene.time) if told else UNTOLD,
+        WEATHERS.index(scene.weather) if told else UNTOLD,
+    ]
     found.append(1 + SLOT_NAMES.index(scene.orb) if scene.orb else 0)
     there, first, second = [0] * THINGS, [UNTOLD] * THINGS, [UNTOLD] * THINGS
     for thing in scene.things:
         at = KINDS.index(thing.kind) * len(SLOT_NAMES) + SLOT_NAMES.index(thing.slot)
         there[at], first[at], second[at] = 1, COLOR_NAMES.index(thing.color), COLOR_NAMES.index(thing.second)
-        if thing.kind == "house" and scene.snow or thing.kind == "balloon":
+        if (thing.kind == "house" and scene.snow) or thing.kind == "balloon":
             second[at] = UNTOLD  # under snow, or mixed with the other colour
     found += there + first + second
     sign = scene.sign
@@ -61,7 +67,9 @@ class Judge(nn.Module):
         self.start = nn.Sequential(nn.Conv2d(3, width, 6, 2, 2), nn.GroupNorm(8, width), nn.SiLU())
         self.stages = nn.ModuleList(_stage(a * width, b * width) for a, b in ((1, 1), (1, 2), (2, 3), (3, 4)))
         self.squeeze = nn.Conv2d(4 * width, width, 1)
-        self.head = nn.Sequential(nn.Linear(width * 64, 8 * width), nn.SiLU(), nn.Linear(8 * width, LOGITS - LETTER_LOGITS))
+        self.head = nn.Sequential(
+            nn.Linear(width * 64, 8 * width), nn.SiLU(), nn.Linear(8 * width, LOGITS - LETTER_LOGITS)
+        )
         self.reader = nn.Sequential(nn.Conv2d(7 * width, 3 * width, 3, 1, 1), nn.GroupNorm(8, 3 * width), nn.SiLU())
         self.looks = nn.Conv2d(3 * width, MOST_LETTERS, 1)
         self.alphabet = nn.Linear(3 * width, 1 + len(CHARACTERS))
@@ -87,7 +95,9 @@ def _stage(before: int, after: int) -> nn.Module:
 class _Rest(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1))
+        self.inner = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.inner(x)
@@ -117,7 +127,13 @@ def spans(logits: Tensor, wanted: Tensor) -> list[tuple[str, Tensor, Tensor]]:
     """Name, logits (B, count, values) and answers (B, count) of each question."""
     found, at, label = [], 0, 0
     for name, (count, values) in SPANS.items():
-        found.append((name, logits[:, at : at + count * values].view(-1, count, values).float(), wanted[:, label : label + count]))
+        found.append(
+            (
+                name,
+                logits[:, at : at + count * values].view(-1, count, values).float(),
+                wanted[:, label : label + count],
+            )
+        )
         at, label = at + count * values, label + count
     return found
 
@@ -168,8 +184,14 @@ def look(judge: Judge, pictures: Tensor) -> list[Seen]:
     empty = torch.zeros(len(logits), LABELS, dtype=torch.long, device=logits.device)
     by_name = {name: part for name, part, _ in spans(logits, empty)}
     best = {name: part.argmax(dim=-1).tolist() for name, part in by_name.items()}
-    sure = torch.stack([by_name[name].softmax(-1).amax(-1).squeeze(1) for name in ("place", "time", "weather")]).amin(0).tolist()
-    return [_seen({name: answers[index] for name, answers in best.items()}, sure[index]) for index in range(len(logits))]
+    sure = (
+        torch.stack([by_name[name].softmax(-1).amax(-1).squeeze(1) for name in ("place", "time", "weather")])
+        .amin(0)
+        .tolist()
+    )
+    return [
+        _seen({name: answers[index] for name, answers in best.items()}, sure[index]) for index in range(len(logits))
+    ]
 
 
 def _seen(best: dict[str, list[int]], sure: float) -> Seen:

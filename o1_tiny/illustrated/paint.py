@@ -1,4 +1,4 @@
-"""Parts become pixels: with NumPy, which says how a picture looks, and for batches on whatever device. Knows no scenes."""
+"""Parts become pixels, with NumPy; looks as shapes.py says. Knows no scenes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,30 @@ import numpy as np
 import numpy.typing as npt
 
 from o1_tiny.illustrated.parts import (
-    A0, A1, AX, AY, BX, BY, C0, C1, CARE, COS, EDGE, FRONT, HI, K, KIND, LEAN, LO, OX, OY, P0, ROUND, SIN, SX, SY,
+    A0,
+    A1,
+    AX,
+    AY,
+    BX,
+    BY,
+    C0,
+    C1,
+    CARE,
+    COS,
+    EDGE,
+    FRONT,
+    HI,
+    KIND,
+    LEAN,
+    LO,
+    OX,
+    OY,
+    P0,
+    ROUND,
+    SIN,
+    SX,
+    SY,
+    K,
 )  # fmt: skip
 from o1_tiny.illustrated.shapes import cover, in_numpy, smooth
 

@@ -18,7 +18,8 @@ Color = tuple[float, float, float]
 ELLIPSE, BOX, RIDGE, GLOW, GRADIENT, BAND, WINDOWS, RAIN, DOTS = range(1, 10)
 # fields; shapes.py says what each kind makes of them
 (KIND, AX, AY, OX, OY, SX, SY, K, LEAN, COS, SIN, C0) = range(12)
-C1, A0, A1, EDGE, ROUND, FRONT, LO, HI, P0, P1, P2, P3, BX, BY, CARE = 14, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30  # fmt: skip
+C1 = 14
+A0, A1, EDGE, ROUND, FRONT, LO, HI, P0, P1, P2, P3, BX, BY, CARE = range(17, 31)
 
 
 def part(

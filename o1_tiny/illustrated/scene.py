@@ -57,7 +57,8 @@ class Dress:
     seconds: tuple[str, ...] = ("",)
 
 
-WALLS, ROOFS = ("white", "yellow", "red", "blue", "pink", "orange", "green"), ("red", "brown", "blue", "gray", "orange", "green", "purple")  # fmt: skip
+WALLS, ROOFS = ("white", "yellow", "red", "blue", "pink", "orange", "green"), ("red", "brown", "blue", "gray",
+    "orange", "green", "purple")  # fmt: skip
 UMBRELLAS = ("", "", "", "", "", "", "", *BRIGHT[:3], *BRIGHT[3:], "red", "black")
 CLOTHES = ("red", "blue", "yellow", "green", "purple", "pink", "orange", "white", "black")
 DRESSES = {
@@ -66,12 +67,16 @@ DRESSES = {
     "church": Dress(("white",), ("red", "blue", "gray", "brown")),
     "lighthouse": Dress(("white",), ("red", "red", "blue", "black", "yellow", "green")),
     "windmill": Dress(("white", "red", "brown", "blue", "yellow"), ("red", "brown", "blue", "black")),
-    "boat": Dress(BRIGHT, ("brown", "red", "blue", "white", "black")), "balloon": Dress(BRIGHT, ("white", "yellow", "red", "blue")),
-    "woman": Dress(CLOTHES, UMBRELLAS), "man": Dress(CLOTHES, UMBRELLAS), "cat": Dress(("black", "white", "orange", "gray")),
-    "birds": Dress(("black",)), "pines": Dress(("green",)), "tree": Dress(("green", "green", "orange", "red", "pink", "yellow")),
+    "boat": Dress(BRIGHT, ("brown", "red", "blue", "white", "black")), "balloon": Dress(BRIGHT, ("white", "yellow",
+        "red", "blue")),
+    "woman": Dress(CLOTHES, UMBRELLAS), "man": Dress(CLOTHES, UMBRELLAS), "cat": Dress(("black", "white", "orange",
+        "gray")),
+    "birds": Dress(("black",)), "pines": Dress(("green",)), "tree": Dress(("green", "green", "orange", "red", "pink",
+        "yellow")),
     "palm": Dress(("green",)), "cactus": Dress(("green",)), "tent": Dress(("red", "orange", "yellow", "blue", "green")),
     "rocket": Dress(("white", "red", "blue", "orange", "yellow"), ("red", "blue", "yellow")),
-    "circle": Dress(tuple(COLORS)), "square": Dress(tuple(COLORS)), "triangle": Dress(tuple(COLORS)), "star": Dress(tuple(COLORS)),
+    "circle": Dress(tuple(COLORS)), "square": Dress(tuple(COLORS)), "triangle": Dress(tuple(COLORS)),
+        "star": Dress(tuple(COLORS)),
 }  # fmt: skip
 KINDS = tuple(DRESSES)
 SHAPES = ("circle", "square", "triangle", "star")
@@ -79,13 +84,17 @@ FLYING = ("balloon", "birds")
 
 # where: how often; and what may be there, how often
 PLACES: dict[str, tuple[float, dict[str, float]]] = {
-    "mountains": (0.09, {"house": 3, "castle": 3, "pines": 2, "balloon": 3, "woman": 1, "man": 1, "birds": 1, "tower": 1, "tent": 2}),
-    "hills": (0.11, {"windmill": 4, "house": 3, "tree": 3, "balloon": 4, "castle": 2, "woman": 1.5, "man": 1, "birds": 1, "cat": 1, "sign": 3}),
+    "mountains": (0.09, {"house": 3, "castle": 3, "pines": 2, "balloon": 3, "woman": 1, "man": 1, "birds": 1,
+        "tower": 1, "tent": 2}),
+    "hills": (0.11, {"windmill": 4, "house": 3, "tree": 3, "balloon": 4, "castle": 2, "woman": 1.5, "man": 1,
+        "birds": 1, "cat": 1, "sign": 3}),
     "forest": (0.07, {"house": 3, "woman": 2, "man": 1.5, "cat": 2, "birds": 1, "tower": 1.5, "tent": 2, "sign": 3}),
-    "desert": (0.07, {"cactus": 4, "woman": 1, "man": 1, "balloon": 2, "castle": 1.5, "tower": 1, "tent": 1.5, "sign": 3}),
+    "desert": (0.07, {"cactus": 4, "woman": 1, "man": 1, "balloon": 2, "castle": 1.5, "tower": 1, "tent": 1.5,
+        "sign": 3}),
     "sea": (0.11, {"boat": 5, "lighthouse": 5, "birds": 1.5, "balloon": 1.5}),
     "lake": (0.1, {"boat": 4, "house": 3, "castle": 2, "balloon": 2, "pines": 1, "birds": 1, "windmill": 1}),
-    "village": (0.08, {"windmill": 2, "church": 2, "woman": 1.5, "man": 1, "tree": 1.5, "cat": 1.5, "balloon": 1.5, "sign": 2}),
+    "village": (0.08, {"windmill": 2, "church": 2, "woman": 1.5, "man": 1, "tree": 1.5, "cat": 1.5, "balloon": 1.5,
+        "sign": 2}),
     "street": (0.18, {"woman": 5, "man": 3.5, "cat": 2.5, "tree": 1}),
     "city": (0.04, {"boat": 3, "birds": 1, "balloon": 1.5}),
     "flowers": (0.05, {"windmill": 3, "house": 2, "woman": 2, "tree": 1.5, "balloon": 2, "cat": 1.5, "sign": 2}),
@@ -94,11 +103,19 @@ PLACES: dict[str, tuple[float, dict[str, float]]] = {
     "poster": (0.17, {}),
 }  # fmt: skip
 CHANCES = {  # of times and weathers, where they are not the usual ones
-    "times": {"": (0.16, 0.27, 0.22, 0.12, 0.23), "street": (0.05, 0.17, 0.1, 0.13, 0.55), "city": (0.1, 0.2, 0.2, 0.15, 0.35), "space": (0, 0, 0, 0, 1)},
-    "weathers": {"": (0.46, 0.17, 0.16, 0.09, 0.12), "street": (0.38, 0.07, 0.12, 0.33, 0.1), "desert": (0.76, 0.16, 0.08, 0, 0),
-                 "sea": (0.5, 0.21, 0.13, 0.13, 0.03), "island": (0.6, 0.25, 0.05, 0.1, 0), "space": (1, 0, 0, 0, 0), "flowers": (0.55, 0.2, 0.15, 0.1, 0)},
+    "times": {"": (0.16, 0.27, 0.22, 0.12, 0.23), "street": (0.05, 0.17, 0.1, 0.13, 0.55), "city": (0.1, 0.2, 0.2,
+        0.15, 0.35), "space": (0, 0, 0, 0, 1)},
+    "weathers": {"": (0.46, 0.17, 0.16, 0.09, 0.12), "street": (0.38, 0.07, 0.12, 0.33, 0.1), "desert": (0.76, 0.16,
+        0.08, 0, 0),
+                 "sea": (0.5, 0.21, 0.13, 0.13, 0.03), "island": (0.6, 0.25, 0.05, 0.1, 0), "space": (1, 0, 0, 0, 0),
+                     "flowers": (0.55, 0.2, 0.15, 0.1, 0)},
 }  # fmt: skip
-SNOW_CHANCES = {"mountains": 0.2, "village": 0.25, "forest": 0.18, "hills": 0.1}  # of snow on the ground, no snow falling
+SNOW_CHANCES = {
+    "mountains": 0.2,
+    "village": 0.25,
+    "forest": 0.18,
+    "hills": 0.1,
+}  # of snow on the ground, no snow falling
 SUNLESS = ("street", "space", "poster")
 WORDS = (
     "OK HI YES NO GO STOP OPEN UP ON NEW SALE TEA BUS INN EXIT ART CAFE BAR ZOO SUN HEY LOVE HOT ICE MAP TOP WOW PUB "
@@ -124,7 +141,9 @@ def draw_slots(random: Random, count: int) -> list[str]:
     if count == 1:
         return random.choices(("center", "left", "right"), (0.5, 0.25, 0.25))
     if count == 2:
-        return random.choice((["left", "right"], ["left", "right"], ["right", "left"], ["center", "left"], ["center", "right"]))
+        return random.choice(
+            (["left", "right"], ["left", "right"], ["right", "left"], ["center", "left"], ["center", "right"])
+        )
     return ["left", "center", "right"][:count]
 
 
@@ -153,7 +172,9 @@ def _furnished(scene: Scene, random: Random) -> Scene:
         if kind == "sign":
             sign = Sign(sign_text(random), random.choice(BOARDS), False, slot, False)
         else:
-            things.append(draw_thing(kind, slot, random, near=random.random() < (0.85 if scene.place == "street" else 0.65)))
+            things.append(
+                draw_thing(kind, slot, random, near=random.random() < (0.85 if scene.place == "street" else 0.65))
+            )
     if len(things) == 2 and things[0].kind == things[1].kind:
         things[1] = replace(things[0], slot=things[1].slot)  # alike, so that one phrase says both
     dark = scene.time in ("night", "dusk")

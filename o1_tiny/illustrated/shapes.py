@@ -58,8 +58,10 @@ def cover(kind, lx, ly, px, w, h, k, lean, edge, rnd, p0, p1, p2, p3):  # type: 
     lx, ly are from the part's middle, turned with it; px is the point's own x. Ellipse: w, h half axes, nothing below
     k · h. Box: w, h half sides, k the top's width in units of the bottom's, lean the top's shift in units of w, rnd the
     corners' radius. Ridge: everything below a wave, w high, with k waves a unit from lean on, and a finer one (p0 high,
-    p1 waves, from p2; p3 2: pointed like fir trees, 1: both pointed). Glow, gradient (h long), band (h high). Windows: k columns and lean rows in a box, p0, p1
-    their share of a cell, p2 how many are lit, p3 which. Rain: p0 apart, p1 aslant, h long, p3 half as thick. Dots: cells
+    p1 waves, from p2; p3 2: pointed like fir trees, 1: both pointed). Glow, gradient (h long),
+        band (h high). Windows: k columns and lean rows in a box, p0, p1
+    their share of a cell, p2 how many are lit, p3 which. Rain: p0 apart, p1 aslant, h long,
+        p3 half as thick. Dots: cells
     of p0, p3 in radius, p2 the share of cells that have one, p1 which.
     """
     t = lx * 0.0

@@ -35,13 +35,25 @@ def _orb(c: Canvas, horizon: float) -> None:
     around = rgb(150, 170, 220) if night else light.glow
     c.add(p.GLOW, x=x, y=y, w=halo, h=halo, color=around, alpha=(0.38 if night else 0.6) * faint)
     size = 0.088 if low else 0.07
-    c.add(p.ELLIPSE, x=x, y=y, w=size, h=size, color=mix(light.glow, WHITE, 0.25), low=light.glow, alpha=faint, care=2.0)
+    c.add(
+        p.ELLIPSE, x=x, y=y, w=size, h=size, color=mix(light.glow, WHITE, 0.25), low=light.glow, alpha=faint, care=2.0
+    )
     if night and scene.crescent:
         here = mix(mix(light.top, light.middle, min(y / (horizon * 0.62), 1)), around, 0.22)
         c.add(p.ELLIPSE, x=x, y=y, dx=-0.03, dy=-0.016, w=size * 0.9, h=size * 0.9, color=here)
     elif night:
         for dx, dy, q in ((-0.02, -0.015, 0.016), (0.022, 0.006, 0.012), (-0.004, 0.028, 0.01)):
-            c.add(p.ELLIPSE, x=x, y=y, dx=dx, dy=dy, w=q, h=q, color=mix(light.glow, rgb(150, 150, 170), 0.4), alpha=0.7 * faint)
+            c.add(
+                p.ELLIPSE,
+                x=x,
+                y=y,
+                dx=dx,
+                dy=dy,
+                w=q,
+                h=q,
+                color=mix(light.glow, rgb(150, 150, 170), 0.4),
+                alpha=0.7 * faint,
+            )
 
 
 def _clouds(c: Canvas, horizon: float) -> None:
@@ -49,7 +61,8 @@ def _clouds(c: Canvas, horizon: float) -> None:
     if c.scene.weather == "rainy":
         tint = mix(light.top, BLACK, 0.14)
     else:
-        tint = mix(light.bottom, WHITE, 0.55) if time == "day" else mix(light.bottom, WHITE, 0.22) if time in ("dawn", "sunset") else mix(light.middle, WHITE, 0.2)  # fmt: skip
+        tint = mix(light.bottom, WHITE, 0.55) if time == "day" else mix(light.bottom, WHITE,
+            0.22) if time in ("dawn", "sunset") else mix(light.middle, WHITE, 0.2)  # fmt: skip
     count = {"cloudy": 3, "rainy": 4, "snowy": 2}[c.scene.weather]
     for number in range(count):
         x = (number + c.lot.choice((0.25, 0.5, 0.7))) / count
@@ -65,7 +78,15 @@ def cloud(c: Canvas, x: float, y: float, size: float, tint: Color) -> None:
 def weather_in_front(c: Canvas) -> None:
     haze = c.light.haze
     if c.scene.weather == "rainy":
-        c.add(p.RAIN, h=1 / 8, color=mix(haze, WHITE, 0.45), alpha=0.36, edge=2.5, front=True, p=(1 / 16, 0.22, 0.0, 0.0019))
+        c.add(
+            p.RAIN,
+            h=1 / 8,
+            color=mix(haze, WHITE, 0.45),
+            alpha=0.36,
+            edge=2.5,
+            front=True,
+            p=(1 / 16, 0.22, 0.0, 0.0019),
+        )
     elif c.scene.weather == "snowy":
         c.add(p.DOTS, color=WHITE, alpha=0.92, edge=3.5, front=True, p=(1 / 8, 1.0, 0.85, 0.0085))
         c.add(p.DOTS, x=0.03, y=0.04, color=WHITE, alpha=0.7, edge=3.0, front=True, p=(1 / 8, 3.0, 0.7, 0.005))

@@ -1,4 +1,4 @@
-"""How each thing looks, from where it stands. To add one: a function here, its row in `HOW`, its colours in scene.py."""
+"""How each thing looks, from where it stands. To add one: a function, its row in `HOW`, its colours in scene.py."""
 
 from __future__ import annotations
 
@@ -52,7 +52,16 @@ def windmill(s: Spot, t: Thing) -> None:
     s.window(0, 0.46, 0.04, 0.05)
     for quarter in range(4):
         a = math.radians(38 + 90 * quarter)
-        s.box(math.sin(a) * 0.3, 0.78 + math.cos(a) * 0.3, 0.062, 0.25, sail, k=1.25, turn=a, lift=0.25 if s.canvas.dark else 0)
+        s.box(
+            math.sin(a) * 0.3,
+            0.78 + math.cos(a) * 0.3,
+            0.062,
+            0.25,
+            sail,
+            k=1.25,
+            turn=a,
+            lift=0.25 if s.canvas.dark else 0,
+        )
     s.oval(0, 0.78, 0.04, 0.04, rgb(96, 66, 52))
 
 
@@ -160,7 +169,9 @@ def cat(s: Spot, t: Thing) -> None:
         s.box(dx, 0.93, 0.085, 0.11, fur, k=0.0, lift=lift)
     s.oval(-0.1, 0.72, 0.21, 0.185, fur, lift=lift)
     for dx in (-0.18, -0.02):
-        s.oval(dx, 0.74, 0.036, 0.044, rgb(90, 160, 90) if t.color == "orange" else rgb(250, 220, 90), plain=True, edge=3)
+        s.oval(
+            dx, 0.74, 0.036, 0.044, rgb(90, 160, 90) if t.color == "orange" else rgb(250, 220, 90), plain=True, edge=3
+        )
 
 
 def birds(s: Spot, t: Thing) -> None:
@@ -192,9 +203,25 @@ def tree(s: Spot, t: Thing) -> None:
 
 def palm(s: Spot, t: Thing) -> None:
     for step in range(4):
-        s.box(0.02 + 0.045 * step, 0.1 + 0.2 * step, 0.045, 0.115, mix(rgb(150, 108, 70), BLACK, 0.1 * (step % 2)), k=0.85, turn=0.2)
+        s.box(
+            0.02 + 0.045 * step,
+            0.1 + 0.2 * step,
+            0.045,
+            0.115,
+            mix(rgb(150, 108, 70), BLACK, 0.1 * (step % 2)),
+            k=0.85,
+            turn=0.2,
+        )
     for angle, q in ((-1.9, 0.36), (-1.2, 0.4), (-0.5, 0.34), (0.45, 0.34), (1.15, 0.4), (1.85, 0.36)):
-        s.oval(0.18 + math.sin(angle) * q * 0.8, 0.86 + math.cos(angle) * q * 0.6, q * 0.2, q, rgb(62, 158, 88), rgb(34, 112, 74), turn=angle)
+        s.oval(
+            0.18 + math.sin(angle) * q * 0.8,
+            0.86 + math.cos(angle) * q * 0.6,
+            q * 0.2,
+            q,
+            rgb(62, 158, 88),
+            rgb(34, 112, 74),
+            turn=angle,
+        )
     for dx in (0.13, 0.22):
         s.oval(dx, 0.82, 0.045, 0.045, rgb(122, 78, 46))
 
@@ -230,18 +257,29 @@ def rocket(s: Spot, t: Thing) -> None:
 
 HOW: dict[str, Callable[[Spot, Thing], None]] = {
     "house": house, "lighthouse": lighthouse, "windmill": windmill, "castle": castle, "tower": tower, "church": church,
-    "boat": boat, "balloon": balloon, "woman": woman, "man": man, "cat": cat, "birds": birds, "pines": pines, "tree": tree,
+    "boat": boat, "balloon": balloon, "woman": woman, "man": man, "cat": cat, "birds": birds, "pines": pines,
+        "tree": tree,
     "palm": palm, "cactus": cactus, "tent": tent, "rocket": rocket,
 }  # fmt: skip
 SIZES = {  # of a near thing in units of what the place gives it
-    "house": 0.8, "castle": 1.0, "tower": 1.1, "church": 0.85, "windmill": 1.05, "tree": 1.25, "cactus": 0.9, "woman": 0.95,
+    "house": 0.8, "castle": 1.0, "tower": 1.1, "church": 0.85, "windmill": 1.05, "tree": 1.25, "cactus": 0.9,
+        "woman": 0.95,
     "man": 0.95, "cat": 0.68, "tent": 0.75, "palm": 1.1, "rocket": 1.15,
 }  # fmt: skip
 CARES = {"woman": 2.5, "man": 2.5, "cat": 3.0, "birds": 3.0}
 USUAL_CARE = 1.7
 
 
-def put(canvas: Canvas, thing: Thing, y_far: float, y_near: float, far: float = 0.2, near: float = 0.34, *, front: bool = False) -> None:  # fmt: skip
+def put(
+    canvas: Canvas,
+    thing: Thing,
+    y_far: float,
+    y_near: float,
+    far: float = 0.2,
+    near: float = 0.34,
+    *,
+    front: bool = False,
+) -> None:
     """A thing on the ground: at `y_far` of size `far`, or at `y_near` of size `near`."""
     y, size, away = (y_near, near, 0.0) if thing.near else (y_far, far, 0.12)
     size *= SIZES.get(thing.kind, 1.0)
@@ -283,6 +321,22 @@ def sign_post(canvas: Canvas, sign: Sign, y: float) -> None:
     color, wood = mix(canvas.tone(COLORS[sign.color]), COLORS[sign.color], 0.25), canvas.tone(rgb(110, 74, 52))
     for side in (-0.55, 0.55):
         canvas.add(p.BOX, x=x, y=y, dx=side * half, dy=-0.07, w=0.014, h=0.08, color=wood, front=True)
-    canvas.add(p.BOX, x=x, y=y, dy=-0.22, w=half, h=5.2 * unit, round_=0.02, color=mix(color, WHITE, 0.06), low=color, front=True, care=2.0)
-    ink = canvas.tone(rgb(30, 30, 40)) if is_light(COLORS[sign.color]) else mix(canvas.tone(rgb(250, 250, 245)), WHITE, 0.3)
+    canvas.add(
+        p.BOX,
+        x=x,
+        y=y,
+        dy=-0.22,
+        w=half,
+        h=5.2 * unit,
+        round_=0.02,
+        color=mix(color, WHITE, 0.06),
+        low=color,
+        front=True,
+        care=2.0,
+    )
+    ink = (
+        canvas.tone(rgb(30, 30, 40))
+        if is_light(COLORS[sign.color])
+        else mix(canvas.tone(rgb(250, 250, 245)), WHITE, 0.3)
+    )
     canvas.write(x, y, sign.text, unit, ink, dy=-0.22, front=True)

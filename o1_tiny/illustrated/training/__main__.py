@@ -53,12 +53,13 @@ def _train(options, tokenizer, stream, begin, say) -> int:  # type: ignore[no-un
         shard = stream.take()
         for _ in range(FIRST_COPIES):
             pools[shard.kind].add(shard)
-    say(f"{pools['scenes'].rows_seen:,} scenes and {pools['edits'].rows_seen:,} edits drawn, each {FIRST_COPIES} times at first")
+    say(f"{pools['scenes'].rows_seen:,} scenes and {pools['edits'].rows_seen:,} edits, each {FIRST_COPIES} times")
     model = O1Transformer(recipe.config(vocabulary_size(tokenizer))).to(device)
     tower = Tower(recipe.tower, recipe.hidden_size).to(device)
     _start(model, pools["scenes"], options)
     numbers = sum(p.numel() for p in (*model.parameters(), *tower.parameters()))
-    say(f"{numbers / 1e6:.2f} M parameters, {sum(p.numel() for p in tower.parameters()) / 1e6:.2f} M of them see; {numbers * 2 / 1e6:.1f} MB")
+    seeing = sum(p.numel() for p in tower.parameters())
+    say(f"{numbers / 1e6:.2f} M parameters, {seeing / 1e6:.2f} M of them see; {numbers * 2 / 1e6:.1f} MB")
     save_frame(model.config, tower, tokenizer, options.out)
     trainer = _ready(model, tower, recipe, pools, tokenizer, (*drawn, *edited), options, say)
     if options.resume:
@@ -138,7 +139,10 @@ def _profile(trainer, modes, say):  # type: ignore[no-untyped-def]
     """How long a micro-step of each mode takes."""
     import torch
 
-    for work, name in [*((lambda mode=mode: trainer.micro_step(mode), str(mode)) for mode in modes), (trainer.optimizer_step, "optimizer")]:
+    for work, name in [
+        *((lambda mode=mode: trainer.micro_step(mode), str(mode)) for mode in modes),
+        (trainer.optimizer_step, "optimizer"),
+    ]:
         if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         start = time.monotonic()
@@ -164,7 +168,14 @@ def _follow(trainer, stream, drawn, edited, until, options, say):  # type: ignor
     with log.open("w" if fresh else "a", newline="", encoding="utf-8") as file:
         writer = None
         for progress in trainer.train(
-            stream, drawn, edited, options.minutes * 60, until, options.seed, report_every=options.report_every, max_steps=options.max_steps
+            stream,
+            drawn,
+            edited,
+            options.minutes * 60,
+            until,
+            options.seed,
+            report_every=options.report_every,
+            max_steps=options.max_steps,
         ):
             row = asdict(progress)
             if writer is None:
@@ -175,8 +186,9 @@ def _follow(trainer, stream, drawn, edited, until, options, say):  # type: ignor
             file.flush()
             if progress.step % (options.report_every * 5) == 0 or progress.share >= 1:
                 rate = progress.image_tokens / progress.elapsed_s
-                say(f"{progress.share:4.0%} step {progress.step} loss {progress.loss:.4f}, of edits {progress.edit_loss:.4f}, "
-                    f"{rate / 1e6:.2f} M tokens/s, {progress.pictures:,} pictures, {progress.scenes:,} rows")  # fmt: skip
+                losses = f"loss {progress.loss:.4f}, edits {progress.edit_loss:.4f}"
+                done = f"{progress.pictures:,} pictures, {progress.scenes:,} rows"
+                say(f"{progress.share:4.0%} step {progress.step} {losses}, {rate / 1e6:.2f} M tokens/s, {done}")
             if not progress.loss < 1e4:
                 say(f"the loss is {progress.loss} at step {progress.step}: stopped; the state before it is kept")
                 return
@@ -187,7 +199,10 @@ def _follow(trainer, stream, drawn, edited, until, options, say):  # type: ignor
     if progress is not None:
         facts = {**asdict(progress), "seed": options.seed, "minutes": options.minutes, "torch": torch.__version__}
         (options.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        say(f"{progress.share:.1%} of the training is done; exported to {options.out}" + ("" if progress.share >= 1 else "; go on with --resume"))
+        say(
+            f"{progress.share:.1%} of the training is done; exported to {options.out}"
+            + ("" if progress.share >= 1 else "; go on with --resume")
+        )
 
 
 def _keep(trainer, options, export, torch):  # type: ignore[no-untyped-def]
@@ -199,7 +214,9 @@ def _keep(trainer, options, export, torch):  # type: ignore[no-untyped-def]
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m o1_tiny.illustrated.training", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder that checkpoint, log and state go to")
-    parser.add_argument("--minutes", type=float, default=19.0, help="of training in all calls together; rates follow it")
+    parser.add_argument(
+        "--minutes", type=float, default=19.0, help="of training in all calls together; rates follow it"
+    )
     parser.add_argument("--call-minutes", type=float, default=9.5, help="of this call, from its start to its end")
     parser.add_argument("--resume", action="store_true", help="go on from the state that an earlier call left in --out")
     parser.add_argument("--reserve-s", type=float, default=8.0, help="kept back for the export")

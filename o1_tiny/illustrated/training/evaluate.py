@@ -1,4 +1,4 @@
-"""`python3 -m o1_tiny.illustrated.training.evaluate`: how often a checkpoint draws what was asked, told by the judge."""
+"""`python3 -m o1_tiny.illustrated.training.evaluate`: how often a checkpoint draws what was asked."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ from o1_tiny.illustrated.training.sampling import Sampler, to_uint8
 
 HELD_OUT_SEED = 77_000_001
 RECIPES: dict[str, dict[str, Any]] = {
-    "default": {"grid": (16, 16), "steps": 50, "guidance": 2.0}, "quick": {"grid": (8, 8), "steps": 24, "guidance": 1.0},
+    "default": {"grid": (16, 16), "steps": 50, "guidance": 2.0}, "quick": {"grid": (8, 8), "steps": 24,
+        "guidance": 1.0},
     "wide": {"grid": (12, 20), "steps": 50, "guidance": 2.0}, "tall": {"grid": (20, 12), "steps": 50, "guidance": 2.0},
 }  # fmt: skip
 PROMPTS = (
     "a woman with a red umbrella in a rainy neon street at night", "a lighthouse on a cliff at sunset, calm sea",
     "a cosy village under snowy mountains at night, full moon", "a yellow balloon over misty hills at dawn",
     "a red sailing boat on a lake at dawn, mirrored in the water", "a blue windmill on green hills on a sunny day",
-    "a white house with a red roof by a mountain lake at sunset", "a castle with blue roofs in front of snowy mountains at dusk",
+    "a white house with a red roof by a mountain lake at sunset",
+        "a castle with blue roofs in front of snowy mountains at dusk",
     "a cactus on the left in the desert at sunset, sun in the center", "a desert with pyramids at night, crescent moon",
     "an orange cat in a snowy street at night", "a man in a black coat in a foggy street at dusk",
-    'a pink neon sign that says "CAFE" in a rainy street at night', 'a woman in a yellow dress and a cyan neon sign that says "OK" in a neon street at night',
+    'a pink neon sign that says "CAFE" in a rainy street at night',
+        'a woman in a yellow dress and a cyan neon sign that says "OK" in a neon street at night',
     "a pine forest in thick fog at dawn", "a small cottage with a red roof in a snowy forest at night",
     "a city skyline by the river at night, full moon", "a lighthouse with a beam of light at night, starry sky",
     "a sailing boat with a white sail on the left on the sea at sunset, sun on the right", "a red rocket on the moon",
@@ -57,10 +60,14 @@ def _classes() -> dict[str, Callable[[Scene], bool]]:
     people = ("woman", "man", "cat")
     return {
         "place": lambda scene: not scene.things and not scene.sign and scene.place != "poster",
-        "one thing": lambda scene: len(scene.things) == 1 and not scene.sign and kinds(scene)[0] not in (*people, *SHAPES),
+        "one thing": lambda scene: (
+            len(scene.things) == 1 and not scene.sign and kinds(scene)[0] not in (*people, *SHAPES)
+        ),
         "someone": lambda scene: len(scene.things) == 1 and not scene.sign and kinds(scene)[0] in people,
         "two things": lambda scene: len(set(kinds(scene))) == 2 and not scene.sign and scene.place != "poster",
-        "two of a kind": lambda scene: len(scene.things) == 2 and len(set(kinds(scene))) == 1 and scene.place != "poster",
+        "two of a kind": lambda scene: (
+            len(scene.things) == 2 and len(set(kinds(scene))) == 1 and scene.place != "poster"
+        ),
         "sign of 1 to 3": lambda scene: scene.sign is not None and len(scene.sign.text) < 4,
         "sign of 4": lambda scene: scene.sign is not None and len(scene.sign.text) == 4,
     }
@@ -98,7 +105,9 @@ def verdict(asked: Asked, seen: Seen) -> dict[str, bool]:
         if said.slots:
             found["positions"] = found.get("positions", True) and any(thing.slot in said.slots for thing in same)
     usual = Counter(said.kind for said in asked.things for _ in range(said.count))
-    found["nothing doubled"] = all(times <= max(usual[kind], 1) for kind, times in Counter(thing.kind for thing in seen.things).items())
+    found["nothing doubled"] = all(
+        times <= max(usual[kind], 1) for kind, times in Counter(thing.kind for thing in seen.things).items()
+    )
     if asked.sign:
         found["letters"] = seen.sign == asked.sign
         if asked.sign_color:
@@ -141,7 +150,9 @@ def true_pictures(scenes: list[Scene], grid: tuple[int, int], device: torch.devi
         counts[index], waters[index] = len(canvas.rows), torch.tensor(canvas.water)
     from hidream_studio.model.patches import unpatchify
 
-    patches, _ = draw_patches(*(store.to(device) for store in (parts, counts, waters)), torch.arange(len(scenes), device=device), rows, cols)
+    patches, _ = draw_patches(
+        *(store.to(device) for store in (parts, counts, waters)), torch.arange(len(scenes), device=device), rows, cols
+    )
     return unpatchify(patches, rows, cols)
 
 
@@ -165,7 +176,9 @@ class EditVerdict:
     likeness: float
 
 
-def edit_verdicts(edits: list[Edit], after: Tensor, drawn: Tensor, seen: list[Seen], true: list[Seen]) -> list[EditVerdict]:
+def edit_verdicts(
+    edits: list[Edit], after: Tensor, drawn: Tensor, seen: list[Seen], true: list[Seen]
+) -> list[EditVerdict]:
     """`after` are the true pictures of what was asked for, `true` is what the judge says of them."""
     similar = ssim(after, drawn)
     found = []
@@ -180,7 +193,10 @@ def edit_verdicts(edits: list[Edit], after: Tensor, drawn: Tensor, seen: list[Se
 
 def _compared(edit: Edit, own: Seen, wanted: Seen) -> tuple[bool, bool]:
     """Whether the judge sees what was asked, and the rest, as in the true picture."""
-    same_things, same_sign = set(own.things) == set(wanted.things), (own.sign, own.sign_color, own.sign_slot) == (wanted.sign, wanted.sign_color, wanted.sign_slot)
+    same_things, same_sign = (
+        set(own.things) == set(wanted.things),
+        (own.sign, own.sign_color, own.sign_slot) == (wanted.sign, wanted.sign_color, wanted.sign_slot),
+    )
     time, weather, orb = own.time == wanted.time, own.weather == wanted.weather, own.orb == wanted.orb
     place = own.place == wanted.place
     kinds = {(thing.kind, thing.slot) for thing in own.things} == {(thing.kind, thing.slot) for thing in wanted.things}
@@ -227,8 +243,13 @@ def main(arguments: list[str] | None = None) -> int:
         for recipe in options.recipes:
             pictures = _drawn(sampler, asked, recipe, options)
             seen = _seen(judge, pictures, options.batch)
-            report["drawn"].setdefault(recipe, {})[name] = shares(verdict(one, own) for one, own in zip(asked, seen, strict=True))
-            print(f"[{time.monotonic() - begin:5.1f} s] {recipe}, {name}: {_line(report['drawn'][recipe][name])}", flush=True)
+            report["drawn"].setdefault(recipe, {})[name] = shares(
+                verdict(one, own) for one, own in zip(asked, seen, strict=True)
+            )
+            print(
+                f"[{time.monotonic() - begin:5.1f} s] {recipe}, {name}: {_line(report['drawn'][recipe][name])}",
+                flush=True,
+            )
     for kind in options.edits:
         report["edits"][kind] = _edits(sampler, judge, kind, options)
         print(f"[{time.monotonic() - begin:5.1f} s] edit {kind}: {report['edits'][kind]}", flush=True)
@@ -240,7 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _settings(recipe: str, options: argparse.Namespace) -> dict[str, Any]:
     chosen = {key: value for key, value in RECIPES[recipe].items() if key != "grid"}
-    return chosen | {key: value for key, value in (("steps", options.steps), ("guidance", options.guidance)) if value is not None}
+    return chosen | {
+        key: value for key, value in (("steps", options.steps), ("guidance", options.guidance)) if value is not None
+    }
 
 
 def _drawn(sampler: Sampler, asked: list[Asked], recipe: str, options: argparse.Namespace) -> Tensor:
@@ -261,7 +284,9 @@ def draw_edits(kind: str, count: int) -> list[Edit]:
     return [draw_edit(random, kind) for _ in range(count)]
 
 
-def _edit_pictures(sampler: Sampler, edits: list[Edit], options: argparse.Namespace, grid: tuple[int, int] = (16, 16)) -> Tensor:
+def _edit_pictures(
+    sampler: Sampler, edits: list[Edit], options: argparse.Namespace, grid: tuple[int, int] = (16, 16)
+) -> Tensor:
     mode, drawn = editing(grid, len(edits[0].references)), []
     for start in range(0, len(edits), options.batch):
         some = edits[start : start + options.batch]
@@ -269,7 +294,9 @@ def _edit_pictures(sampler: Sampler, edits: list[Edit], options: argparse.Namesp
             patchify(true_pictures([edit.references[number] for edit in some], grid, sampler.device))
             for number in range(len(mode.references))
         ]
-        drawn.append(sampler.draw([edit.prompt for edit in some], mode, references, seed=start, **_settings("default", options)))
+        drawn.append(
+            sampler.draw([edit.prompt for edit in some], mode, references, seed=start, **_settings("default", options))
+        )
     return torch.cat(drawn)
 
 
@@ -280,7 +307,8 @@ def _edits(sampler: Sampler, judge: Judge, kind: str, options: argparse.Namespac
     found = edit_verdicts(edits, after, drawn, _seen(judge, drawn, options.batch), _seen(judge, after, options.batch))
     count = len(found)
     return {
-        "changed": round(sum(one.changed for one in found) / count, 3), "kept": round(sum(one.kept for one in found) / count, 3),
+        "changed": round(sum(one.changed for one in found) / count, 3),
+            "kept": round(sum(one.kept for one in found) / count, 3),
         "likeness": round(sum(one.likeness for one in found) / count, 4), "of": count,
     }  # fmt: skip
 
@@ -292,11 +320,18 @@ def _sheets(sampler: Sampler, options: argparse.Namespace) -> None:
     rows = []
     for kind in options.edits:
         edits = draw_edits(kind, 4)
-        drawn, first = _edit_pictures(sampler, edits, options), true_pictures([edit.references[0] for edit in edits], (16, 16), sampler.device)
+        drawn, first = (
+            _edit_pictures(sampler, edits, options),
+            true_pictures([edit.references[0] for edit in edits], (16, 16), sampler.device),
+        )
         rows += [picture for pair in zip(first, drawn, strict=True) for picture in pair]
     if rows:
         sheet(torch.stack(rows), 8, options.out / "sheet_edits.webp", 192)
-        (options.out / "edits.txt").write_text("\n".join(f"{kind}: " + " | ".join(edit.prompt for edit in draw_edits(kind, 4)) for kind in options.edits) + "\n", encoding="utf-8")
+        (options.out / "edits.txt").write_text(
+            "\n".join(f"{kind}: " + " | ".join(edit.prompt for edit in draw_edits(kind, 4)) for kind in options.edits)
+            + "\n",
+            encoding="utf-8",
+        )
 
 
 def _line(found: dict[str, Any]) -> str:

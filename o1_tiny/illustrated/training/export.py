@@ -82,7 +82,9 @@ def save_weights(state: dict[str, Tensor], folder: Path) -> None:
 def save_frame(config: ModelConfig, tower: Tower, tokenizer: Tokenizer, folder: Path) -> None:
     """All of a checkpoint but its weights: configuration and tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config_json(config, tower, tokenizer), indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config_json(config, tower, tokenizer), indent=2) + "\n", encoding="utf-8"
+    )
     (folder / "generation_config.json").write_text(
         json.dumps({"_from_model_config": True, "transformers_version": "4.57.1"}, indent=2) + "\n", encoding="utf-8"
     )

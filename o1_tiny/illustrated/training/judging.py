@@ -1,4 +1,4 @@
-"""`python3 -m o1_tiny.illustrated.training.judging`: trains the judge on true scenes, and tells how often it is right."""
+"""`python3 -m o1_tiny.illustrated.training.judging`: trains the judge, and tells how often it is right."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,13 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from o1_tiny.illustrated.edits import draw_edit
 from o1_tiny.illustrated.judge import labels
 from o1_tiny.illustrated.parts import FIELDS, MAX_PARTS
 from o1_tiny.illustrated.places import painted
-from o1_tiny.illustrated.scene import draw_scene
+from o1_tiny.illustrated.scene import SLOTS, Scene, draw_scene
 
 SHARD = 256
 HELD_OUT_SEED = 1_000_003
+EDITED_SHARE, DOUBLED_SHARE = 0.2, 0.1  # of what is trained on
 GRIDS = ((8, 8), (16, 16), (12, 12), (6, 10), (10, 6), (7, 9), (9, 7), (12, 20), (20, 12))
 GRID_WEIGHTS = (10, 10, 2, 1, 1, 1, 1, 1, 1)
 FILE = "judge.safetensors"
@@ -28,12 +32,25 @@ FILE = "judge.safetensors"
 Rows = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int16]]
 
 
-def draw_rows(random: Random, count: int = SHARD) -> Rows:
+def draw_true(random: Random) -> Scene:
+    """A scene by lot, now and then one that only an edit leads to, or one with a thing once more than usual."""
+    chance = random.random()
+    if chance < EDITED_SHARE:
+        return draw_edit(random).after
+    scene = draw_scene(random)
+    free = [slot for slot in SLOTS if slot not in {thing.slot for thing in scene.things}]
+    if chance < EDITED_SHARE + DOUBLED_SHARE and scene.things and free and scene.place != "poster":
+        again = replace(random.choice(scene.things), slot=random.choice(free), near=random.random() < 0.5)
+        scene = replace(scene, things=(*scene.things, again))
+    return scene
+
+
+def draw_rows(random: Random, count: int = SHARD, draw: Callable[[Random], Scene] = draw_true) -> Rows:
     """Parts, counts, waters and labels of `count` scenes."""
     parts, counts = np.zeros((count, MAX_PARTS, FIELDS), np.float32), np.zeros(count, np.int32)
     waters, wanted = np.zeros((count, 4), np.float32), []
     for index in range(count):
-        scene = draw_scene(random)
+        scene = draw(random)
         canvas = painted(scene)
         parts[index, : len(canvas.rows)], counts[index], waters[index] = canvas.rows, len(canvas.rows), canvas.water
         wanted.append(labels(scene))
@@ -98,7 +115,9 @@ def _train(options: argparse.Namespace, shards: Any) -> None:
     while seen < size:
         add(shards.get())
     optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.02, betas=(0.9, 0.98))
-    averaged = torch.optim.swa_utils.AveragedModel(judge, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    averaged = torch.optim.swa_utils.AveragedModel(
+        judge, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+    )
     begin, step, share = time.monotonic(), 0, 0.0
     while share < 1:
         share = min((time.monotonic() - begin) / options.seconds, 1.0)
@@ -123,7 +142,11 @@ def _train(options: argparse.Namespace, shards: Any) -> None:
         if step % 4 == 0 and not shards.empty():
             add(shards.get())
         if step % 200 == 0:
-            print(f"[{time.monotonic() - begin:5.1f} s] step {step} loss {float(lost):.4f}, {seen:,} scenes", file=sys.stderr, flush=True)
+            print(
+                f"[{time.monotonic() - begin:5.1f} s] step {step} loss {float(lost):.4f}, {seen:,} scenes",
+                file=sys.stderr,
+                flush=True,
+            )
     options.out.mkdir(parents=True, exist_ok=True)
     state = {key: value.half().contiguous() for key, value in averaged.module.state_dict().items()}
     save_file(state, options.out / FILE)
@@ -153,7 +176,9 @@ def _measure(options: argparse.Namespace, device: Any) -> dict[str, dict[str, fl
     from o1_tiny.illustrated.judge import right
 
     judge = load_judge(options.out / FILE, device)
-    stores = [torch.from_numpy(rows).to(device) for rows in draw_rows(Random(HELD_OUT_SEED), options.held_out)]
+    stores = [
+        torch.from_numpy(rows).to(device) for rows in draw_rows(Random(HELD_OUT_SEED), options.held_out, draw_scene)
+    ]
     found: dict[str, dict[str, float]] = {}
     for rows, cols in ((8, 8), (16, 16), (12, 20), (20, 12)):
         sums: dict[str, list[int]] = {}

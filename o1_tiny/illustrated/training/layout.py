@@ -36,7 +36,14 @@ class Layout:
         return len(self.picture_ids)
 
 
-def layout_of(mode: Mode, config: ModelConfig, tower: TowerShape, text_tokens: int, ids: tuple[int, int, int], device: torch.device) -> Layout:  # fmt: skip
+def layout_of(
+    mode: Mode,
+    config: ModelConfig,
+    tower: TowerShape,
+    text_tokens: int,
+    ids: tuple[int, int, int],
+    device: torch.device,
+) -> Layout:
     """`text_tokens` of a prompt with its template, without pictures; `ids` of vision start, picture and vision end."""
     text, picture_ids, places = _text_positions(mode, text_tokens, ids)
     own = _own_positions(mode)
@@ -89,7 +96,9 @@ def _resizing(before: int, after: int) -> Tensor:  # (after, before)
     if before == after:
         return torch.eye(before)
     eye = torch.eye(before)[None, :, None]  # (1, before channels, 1, before)
-    return F.interpolate(eye, size=(1, after), mode="bicubic", antialias=True, align_corners=False)[0, :, 0].T.contiguous()
+    return F.interpolate(eye, size=(1, after), mode="bicubic", antialias=True, align_corners=False)[
+        0, :, 0
+    ].T.contiguous()
 
 
 def _fitting(width: int, height: int, cols: int, rows: int) -> tuple[Tensor, Tensor]:

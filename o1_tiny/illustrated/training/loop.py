@@ -21,7 +21,18 @@ from o1_tiny.illustrated.training.recipe import Mode, Recipe, batch_pictures, dr
 from o1_tiny.illustrated.training.stream import SHARD, Pool, Stream
 from o1_tiny.illustrated.training.tower import Tower
 from o1_tiny.illustrated.training.trainee import (
-    GUIDED_WEIGHT, PAIRED_SHARE, Compiler, Dims, Pictures, disturbed, draw_sigma, eager, paired, parts, predict, with_pictures,
+    GUIDED_WEIGHT,
+    PAIRED_SHARE,
+    Compiler,
+    Dims,
+    Pictures,
+    disturbed,
+    draw_sigma,
+    eager,
+    paired,
+    parts,
+    predict,
+    with_pictures,
 )  # fmt: skip
 from o1_tiny.illustrated.training.unmasked import attend_unmasked
 
@@ -128,12 +139,18 @@ class Trainer:
         with self._autocast():
             inner: list[Tensor] = []
             t = 1 - sigma.flatten()
-            predicted = predict(self.model, self.tower, self.run, layout, ids, lengths, noisy, t, pictures, draws, inner)
+            predicted = predict(
+                self.model, self.tower, self.run, layout, ids, lengths, noisy, t, pictures, draws, inner
+            )
             placed = self.run.place_loss(self.probes.places, inner[0], self.places[mode])
             lettered = self.run.letter_loss(self.probes.letters, inner[-1], seen, sigma.flatten())
         tiles = (rows, cols, 3, 32, 32)
         found = self.run.loss(
-            predicted.view(scenes, draws, *tiles), clean.view(scenes, *tiles), sigma, self.fine_share, care.view(scenes, rows, cols)
+            predicted.view(scenes, draws, *tiles),
+            clean.view(scenes, *tiles),
+            sigma,
+            self.fine_share,
+            care.view(scenes, rows, cols),
         )
         each = predicted.view(scenes, draws, rows * cols, -1)
         guided = self.run.guided_loss(each[:pairs], each[-pairs:], clean[:pairs], sigma[:pairs])
@@ -176,17 +193,19 @@ class Trainer:
         for mode in modes:
             start = time.monotonic()
             self.micro_step(mode)
-            say(f"{mode.grid[1] * 32}x{mode.grid[0] * 32} with {mode.references} ready in {time.monotonic() - start:.1f} s")
+            name = f"{mode.grid[1] * 32}x{mode.grid[0] * 32} with {mode.references}"
+            say(f"{name} ready in {time.monotonic() - start:.1f} s")
         self.optimizer.set_step(1, 0.0, 0.0, 0.0)
         self.optimizer_step()
         self.optimizer.forget()
         self.loss_sums.zero_()
 
     def train(
-        self, stream: Stream, drawn: dict[Mode, float], edited: dict[Mode, float], seconds: float, until: float, seed: int,
+        self, stream: Stream, drawn: dict[Mode, float], edited: dict[Mode, float], seconds: float, until: float,
+            seed: int,
         *, report_every: int = 100, max_steps: int | None = None,
     ) -> Iterator[Progress]:  # fmt: skip
-        """Train up to `seconds` in all, or until that time of the monotonic clock; yields now and then, and at the end."""
+        """Train up to `seconds` in all, or `until` then by the monotonic clock; yields now and then, and at the end."""
         random, recipe = Random(f"{seed} {self.step}"), self.recipe
         before, begin = self.seconds, time.monotonic()
         forwards = [0, 0]
@@ -195,7 +214,9 @@ class Trainer:
             self.step += 1
             rate = recipe.rate(share)
             self.fine_share.fill_(recipe.fine_share(share))
-            self.optimizer.set_step(self.step, recipe.muon_rate * rate, recipe.slow_rate * rate, recipe.fast_rate * rate)
+            self.optimizer.set_step(
+                self.step, recipe.muon_rate * rate, recipe.slow_rate * rate, recipe.fast_rate * rate
+            )
             for _ in range(recipe.forwards(share)):
                 edits = share >= recipe.edits_from and random.random() < recipe.edit_share
                 mode = draw_mode(random, edited if edits else drawn)

@@ -142,7 +142,11 @@ class Fit:
 def fit(width: int, height: int, side: int) -> Fit:
     """Upstream models/utils.py `resize_pilimage`, but for halving what is more than twice too large."""
     scale = math.sqrt(side * side / (width * height))
-    pairs = [(a, b) for a in (round(width * scale), math.floor(width * scale)) for b in (round(height * scale), math.floor(height * scale))]
+    pairs = [
+        (a, b)
+        for a in (round(width * scale), math.floor(width * scale))
+        for b in (round(height * scale), math.floor(height * scale))
+    ]
     sizes = sorted(((a // 32 * 32, b // 32 * 32) for a, b in pairs), key=lambda size: -size[0] * size[1])
     new = next((size for size in sizes if size[0] * size[1] <= side * side), sizes[-1])
     across, down = width / new[0], height / new[1]
@@ -154,7 +158,7 @@ def fit(width: int, height: int, side: int) -> Fit:
 
 
 def vision_grid(width: int, height: int, side: int) -> Grid:
-    """Upstream models/utils.py `calculate_dimensions`: what the vision tower is shown, as rows and columns of tokens."""
+    """Upstream models/utils.py `calculate_dimensions`: what the tower is shown, as rows and columns of tokens."""
     ratio = width / height
     wide = math.sqrt(side * side * ratio)
     return int(wide / ratio / 32), int(wide / 32)
@@ -173,7 +177,8 @@ def editing(grid: Grid, count: int = 1, *, same: bool = False) -> Mode:
 OBLONG = ((12, 20), (20, 12), (14, 18), (18, 14))
 HALVES = ((6, 10), (10, 6), (7, 9), (9, 7))
 DRAWN = {  # grids of pictures from text alone: how often
-    Mode((16, 16)): 32.0, Mode((8, 8)): 16.0, Mode((12, 12)): 6.0, **{Mode(grid): 7.0 for grid in OBLONG}, **{Mode(grid): 2.5 for grid in HALVES},
+    Mode((16, 16)): 32.0, Mode((8, 8)): 16.0, Mode((12, 12)): 6.0, **{Mode(grid): 7.0 for grid in OBLONG},
+        **{Mode(grid): 2.5 for grid in HALVES},
 }  # fmt: skip
 EDITED = {
     editing((16, 16)): 40.0, editing((8, 8)): 20.0, editing((12, 12)): 6.0, **{editing(grid): 3.0 for grid in OBLONG},

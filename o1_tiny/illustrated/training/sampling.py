@@ -33,7 +33,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     state = {}
     for file in sorted(folder.glob("model*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            state |= {key: tensors.get_tensor(key).float() for key in tensors.keys()}  # noqa: SIM118, no mapping
+            state |= {key: tensors.get_tensor(key).float() for key in tensors.keys()}
     return json.loads((folder / "config.json").read_text(encoding="utf-8")), state
 
 
@@ -76,7 +76,9 @@ class Sampler:
         values, state = read_folder(folder)
         self.model, self.tower = load_decoder(values, state, device), load_tower(values, state, device)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._ids = tuple(self.tokenizer.token_to_id(f"<|{name}|>") for name in ("vision_start", "image_pad", "vision_end"))
+        self._ids = tuple(
+            self.tokenizer.token_to_id(f"<|{name}|>") for name in ("vision_start", "image_pad", "vision_end")
+        )
         self._layouts: dict[tuple[Mode, int], Layout] = {}
         self._run = parts(eager)
 
@@ -96,16 +98,22 @@ class Sampler:
         rows, cols = mode.grid
         count, branches = len(prompts), 2 if guidance > 1 else 1
         texts = encode(self.tokenizer, [*prompts, *([" "] * count if branches == 2 else [])])
+        before = sum(rows * cols + 2 for rows, cols in mode.pictures)
         longest = max(map(len, texts))
+        longest += -(longest + before + 1 + mode.own_tokens) % 8  # as attention with a mask likes it
         if (mode, longest) not in self._layouts:
-            self._layouts[mode, longest] = layout_of(mode, self.model.config, self.tower.shape, longest, self._ids, self.device)
+            self._layouts[mode, longest] = layout_of(
+                mode, self.model.config, self.tower.shape, longest, self._ids, self.device
+            )
         layout = self._layouts[mode, longest]
         ids = torch.zeros(len(texts), longest, dtype=torch.long)
         for index, text in enumerate(texts):
             ids[index, : len(text)] = torch.tensor(text)
         lengths = torch.tensor([len(text) for text in texts], device=self.device) + layout.picture_tokens
         ids = with_pictures(ids.to(self.device), layout)
-        pictures = Pictures.of([picture.repeat(branches, 1, 1) for picture in references], layout) if references else None
+        pictures = (
+            Pictures.of([picture.repeat(branches, 1, 1) for picture in references], layout) if references else None
+        )
         generator = torch.Generator().manual_seed(seed)
         z = (torch.randn(count, rows * cols, 3072, generator=generator) * noise).to(self.device)
         working = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()

@@ -70,7 +70,9 @@ def _packed(kind: str, rows: list[tuple[str, list[Scene]]], tokenizer: Tokenizer
     counts, waters = np.zeros((count, pictures), np.int32), np.zeros((count, pictures, 4), np.float32)
     signs, codes = np.zeros((count, 4), np.float32), np.zeros((count, MOST_LETTERS), np.int16)
     ids, lengths, parts = np.zeros((count, TEXT_TOKENS), np.int16), np.zeros(count, np.int16), []
-    for index, (row, (_, scenes)) in enumerate(zip(encode(tokenizer, [prompt for prompt, _ in rows]), rows, strict=True)):
+    for index, (row, (_, scenes)) in enumerate(
+        zip(encode(tokenizer, [prompt for prompt, _ in rows]), rows, strict=True)
+    ):
         ids[index, : len(row)], lengths[index] = row, len(row)
         for number, scene in enumerate(scenes):
             canvas = painted(scene)
@@ -161,7 +163,12 @@ class Pool:
 
         count = len(shard.ids)
         start = self.rows_seen % self.capacity
-        for store, rows in ((self.ids, shard.ids), (self.lengths, shard.lengths), (self.signs, shard.signs), (self.codes, shard.codes)):
+        for store, rows in (
+            (self.ids, shard.ids),
+            (self.lengths, shard.lengths),
+            (self.signs, shard.signs),
+            (self.codes, shard.codes),
+        ):
             store[start : start + count].copy_(torch.from_numpy(rows))
         first, last = start * self.pictures, (start + count) * self.pictures
         counts = torch.from_numpy(shard.counts).flatten()

@@ -1,4 +1,4 @@
-"""The tokenizer of the illustrated world: a word is one token, a sign's text falls into single letters. Knows no pixels.
+"""The illustrated world's tokenizer: a word is one token, a sign's text falls into single letters. Knows no pixels.
 
 Byte-level BPE whose merges all grow from a word's leading space ("Ġr", "Ġre", "Ġred"): so `a red circle` is three
 tokens, while the same letters inside quotation marks, where no space stands before them, stay letters for the model to

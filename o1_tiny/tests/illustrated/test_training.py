@@ -19,7 +19,16 @@ from o1_tiny.illustrated.training.layout import layout_of
 from o1_tiny.illustrated.training.loop import Trainer
 from o1_tiny.illustrated.training.probes import letters_seen
 from o1_tiny.illustrated.training.recipe import (
-    DRAWN, EDITED, OBLONG, TINY, TINY_DRAWN, TINY_EDITED, Mode, Recipe, changed, editing,
+    DRAWN,
+    EDITED,
+    OBLONG,
+    TINY,
+    TINY_DRAWN,
+    TINY_EDITED,
+    Mode,
+    Recipe,
+    changed,
+    editing,
 )  # fmt: skip
 from o1_tiny.illustrated.training.sampling import full_schedule, load_decoder, read_folder
 from o1_tiny.illustrated.training.sampling import load_tower as load_own_tower
@@ -79,11 +88,16 @@ def test_predictions_are_those_of_the_model_itself() -> None:
 def test_with_pictures_predictions_are_what_the_package_makes_of_the_exported_checkpoint(tmp_path: Path) -> None:
     model, tower = toy()
     for weight in (*model.parameters(), *tower.parameters()):
-        weight.data = (torch.randn_like(weight) * (weight.ndim > 1) * 0.1 + (weight.ndim == 1) * weight).bfloat16().float()
+        weight.data = (
+            (torch.randn_like(weight) * (weight.ndim > 1) * 0.1 + (weight.ndim == 1) * weight).bfloat16().float()
+        )
     save_frame(model.config, tower, TOKENIZER, tmp_path)
     export(model, tower, None, tmp_path)
     checkpoint = open_checkpoint(str(tmp_path))
-    theirs, their_tower = load_model(checkpoint, CPU, torch.float32), load_tower(open_tower(checkpoint), CPU, torch.float32)
+    theirs, their_tower = (
+        load_model(checkpoint, CPU, torch.float32),
+        load_tower(open_tower(checkpoint), CPU, torch.float32),
+    )
     mode = Mode((2, 3), ((2, 3), (2, 2)), ((1, 2), (2, 1)))
     text = encode(TOKENIZER, ["move the boat to the left"])[0]
     layout = layout_of(mode, model.config, tower.shape, len(text), PICTURE_IDS, CPU)
@@ -103,19 +117,29 @@ def test_with_pictures_predictions_are_what_the_package_makes_of_the_exported_ch
     torch.testing.assert_close(ours, found, rtol=1e-3, atol=1e-3)
 
 
-def test_a_few_steps_move_every_weight_and_a_second_call_goes_on_where_the_first_stopped(pools: dict[str, Pool]) -> None:
+def test_a_few_steps_move_every_weight_and_a_second_call_goes_on_where_the_first_stopped(
+    pools: dict[str, Pool],
+) -> None:
     recipe = changed(TINY, ["edits_from=0", "edit_share=0.5"])
     modes = (*TINY_DRAWN, *TINY_EDITED)
 
     def trainer() -> Trainer:
         model, tower = toy()
-        return Trainer(model, tower, recipe, pools, encode(TOKENIZER, [" "])[0], PICTURE_IDS, modes, compiled=False, graphs=False)
+        return Trainer(
+            model, tower, recipe, pools, encode(TOKENIZER, [" "])[0], PICTURE_IDS, modes, compiled=False, graphs=False
+        )
 
     first = trainer()
     before = [weight.detach().clone() for weight in first.trained]
     steps = list(first.train(Drawn(), TINY_DRAWN, TINY_EDITED, 1e6, float("inf"), 0, report_every=4, max_steps=4))
     assert steps[-1].step == 4 and steps[-1].loss < 1e3
-    still = [name for (name, _), old, new in zip([*first.model.named_parameters(), *first.tower.named_parameters()], before, first.trained, strict=True) if torch.equal(old, new)]
+    still = [
+        name
+        for (name, _), old, new in zip(
+            [*first.model.named_parameters(), *first.tower.named_parameters()], before, first.trained, strict=True
+        )
+        if torch.equal(old, new)
+    ]
     assert not still
     second = trainer()
     second.restore(first.state())
@@ -140,7 +164,10 @@ def test_what_is_measured_is_what_the_package_draws(tmp_path: Path) -> None:
     model, tower = toy()
     save_frame(model.config, tower, TOKENIZER, tmp_path)
     export(model, tower, None, tmp_path)
-    ours, theirs = load_decoder(*read_folder(tmp_path), CPU), load_model(open_checkpoint(str(tmp_path)), CPU, torch.float32)
+    ours, theirs = (
+        load_decoder(*read_folder(tmp_path), CPU),
+        load_model(open_checkpoint(str(tmp_path)), CPU, torch.float32),
+    )
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         assert torch.equal(a, b), name
     for steps in (24, 50):

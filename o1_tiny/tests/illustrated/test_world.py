@@ -111,7 +111,8 @@ def test_a_caption_says_only_what_its_scene_shows() -> None:
 @pytest.mark.parametrize("kind", EDITS)
 def test_an_edit_changes_what_its_kind_says_and_keeps_the_rest(kind: str) -> None:
     random, may_change = Random(9), {
-        "time": {"time", "sign", "crescent"}, "weather": {"weather", "snow", "orb", "crescent"}, "color": {"things", "sign"},
+        "time": {"time", "sign", "crescent"}, "weather": {"weather", "snow", "orb", "crescent"},
+        "color": {"things", "sign"},
         "add": {"things", "sign"}, "remove": {"things", "sign", "orb", "crescent"}, "move": {"things", "sign", "orb"},
         "sign": {"sign"},
     }  # fmt: skip
@@ -123,12 +124,16 @@ def test_an_edit_changes_what_its_kind_says_and_keeps_the_rest(kind: str) -> Non
             assert edit.after.place == land.place and edit.after.things[0].kind == thing.things[0].kind
             continue
         before = edit.references[0]
-        changed = {field.name for field in fields(Scene) if getattr(before, field.name) != getattr(edit.after, field.name)}
+        changed = {
+            field.name for field in fields(Scene) if getattr(before, field.name) != getattr(edit.after, field.name)
+        }
         assert changed <= may_change[kind], edit.prompt
 
 
 def test_labels_are_whole_and_follow_the_scene() -> None:
-    scene = Scene("street", "night", things=(Thing("cat", "black", "", "right"),), sign=Sign("OK", "cyan", True, "center", True))
+    scene = Scene(
+        "street", "night", things=(Thing("cat", "black", "", "right"),), sign=Sign("OK", "cyan", True, "center", True)
+    )
     found = labels(scene)
     assert len(found) == LABELS
     assert found[-4:] == [1 + CHARACTERS.index("O"), 1 + CHARACTERS.index("K"), 0, 0]
