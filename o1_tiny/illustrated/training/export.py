@@ -19,6 +19,7 @@ from o1_tiny.illustrated.training.tower import Tower
 
 SHARD_BYTES = 13_000_000  # several files, as the real checkpoint has
 INDEX = "model.safetensors.index.json"
+PROFILE = Path(__file__).with_name("profile.json")  # its presets are to be measured anew with each model
 PREPROCESSOR = {  # Qwen/Qwen3-VL-8B-Instruct's, by which the vision tower's pictures are prepared
     "size": {"longest_edge": 16777216, "shortest_edge": 65536}, "patch_size": 16, "temporal_patch_size": 2,
     "merge_size": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
@@ -80,7 +81,7 @@ def save_weights(state: dict[str, Tensor], folder: Path) -> None:
 
 
 def save_frame(config: ModelConfig, tower: Tower, tokenizer: Tokenizer, folder: Path) -> None:
-    """All of a checkpoint but its weights: configuration and tokenizer."""
+    """All of a checkpoint but its weights: configuration, profile and tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(
         json.dumps(config_json(config, tower, tokenizer), indent=2) + "\n", encoding="utf-8"
@@ -89,6 +90,7 @@ def save_frame(config: ModelConfig, tower: Tower, tokenizer: Tokenizer, folder: 
         json.dumps({"_from_model_config": True, "transformers_version": "4.57.1"}, indent=2) + "\n", encoding="utf-8"
     )
     save_tokenizer(tokenizer, folder)
+    (folder / PROFILE.name).write_bytes(PROFILE.read_bytes())
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
 
 

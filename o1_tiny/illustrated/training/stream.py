@@ -27,7 +27,7 @@ from o1_tiny.illustrated.training.tokenizer import encode
 if TYPE_CHECKING:
     from torch import Tensor, device
 
-TEXT_TOKENS = 71  # the longest caption; with the tms token 72, a multiple of 8 as attention kernels like it
+TEXT_TOKENS = 63  # the longest caption; with the tms token 64, a multiple of 8 as attention kernels like it
 SHARD = 256
 QUEUED_SHARDS = 48
 EDIT_SHARDS = 0.3  # of all shards

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hidream_studio.job import references as package
+from hidream_studio.job.profiles import profile_for_checkpoint
 from hidream_studio.model.checkpoint import open_checkpoint, open_tower
 from hidream_studio.model.transformer import O1Transformer
 from hidream_studio.model.weights import load_model, load_tower
@@ -155,6 +156,8 @@ def test_an_exported_checkpoint_opens_strictly_and_holds_the_tower(tmp_path: Pat
     export(model, tower, None, tmp_path)
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.config == model.config
+    trained = {(cols * 32, rows * 32) for rows, cols in [(16, 16), *OBLONG]}
+    assert set(profile_for_checkpoint(tmp_path).buckets) == trained
     again = load_own_tower(*read_folder(tmp_path), CPU)
     for key, value in tower.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value.bfloat16().float())
