@@ -215,7 +215,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m o1_tiny.illustrated.training", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder that checkpoint, log and state go to")
     parser.add_argument(
-        "--minutes", type=float, default=19.0, help="of training in all calls together; rates follow it"
+        "--minutes", type=float, default=15.5, help="of training in all calls together; rates follow it"
     )
     parser.add_argument("--call-minutes", type=float, default=9.5, help="of this call, from its start to its end")
     parser.add_argument("--resume", action="store_true", help="go on from the state that an earlier call left in --out")
