@@ -71,6 +71,7 @@ class Studio:
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
         self._told_worker: tuple[Any, ...] = ()
+        self._of_other_versions: list[JobView] = []  # they wait, and nothing here changes them
         self._stopped = False
         self._foreman = Foreman(
             WorkerSpec.of(settings),
@@ -92,6 +93,8 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
+        left = await self._archive.write(self.library.jobs_of_other_versions)
+        self._of_other_versions = [view_of(record) for record in left]
         kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
         paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
@@ -253,8 +256,9 @@ class Studio:
         return self._foreman.lineup().view(active)
 
     def live_jobs(self) -> list[JobView]:
-        """All that wait or run, newest first."""
-        return [view for view in reversed(self._foreman.lineup().views()) if view.state in LIVE_STATES]
+        """All that wait or run, newest first; those too that wait for the newer version that they were asked of."""
+        views = [view for view in self._foreman.lineup().views() if view.state in LIVE_STATES]
+        return sorted([*views, *self._of_other_versions], key=lambda view: view.id, reverse=True)
 
     async def jobs(
         self,
