@@ -18,6 +18,19 @@ def thumbnail(image_id: str) -> str:
     return f"{_prefix[0]}/api/images/{image_id}/thumb"
 
 
+def uploads() -> str:
+    """Where pictures are sent to, that shall go into the model."""
+    return f"{_prefix[0]}/api/uploads"
+
+
+def upload_file(upload_id: str) -> str:
+    return f"{uploads()}/{upload_id}/file"
+
+
+def upload_thumbnail(upload_id: str) -> str:
+    return f"{uploads()}/{upload_id}/thumb"
+
+
 def asset(path: str) -> str:
     """A path of this server, as the browser must ask for it."""
     return _prefix[0] + path

@@ -13,6 +13,7 @@ from hidream_studio.job.profiles import Preset
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
+from hidream_studio.page.regions.pictures import OF_PICTURES, PicturesRegion
 from hidream_studio.page.state.compose import MAX_COUNT, Plan, base_preset, in_shape, plan, with_preset
 from hidream_studio.page.state.fields import sizes_of
 from hidream_studio.page.state.guard import explain
@@ -35,6 +36,7 @@ class Compose:
         with Tag("aside", classes="compose", aria_label="Compose"):
             with Tag("div", classes="compose-scroll"):
                 self._draw_prompts()
+                self._pictures = PicturesRegion(session)
                 self._draw_presets()
                 self._draw_size()
                 self._draw_numbers()
@@ -247,6 +249,7 @@ class Compose:
 
     def _rewrite(self) -> None:
         """Every control as the state has it."""
+        self._pictures.draw()
         state = self._session.column.state
         self.prompt.set(state.prompt)
         self._negative.set(state.negative)
@@ -280,6 +283,7 @@ class Compose:
         for field in (self._size, self._steps, self._guidance, self._seed, self.prompt, self._negative):
             field.mark_invalid(False)
         self._show_size(priced.sizes)
+        self._pictures.draw_notes(priced.sizes)
         self._generate_text.set_text(f"Generate {wanted.pictures}" if wanted.pictures > 1 else "Generate")
         self._generate_price.set_text(words.about(priced.seconds))
         self._show_why(wanted)
@@ -309,10 +313,11 @@ class Compose:
         wrong = fields.get(error.field or "")
         for field in set(fields.values()):
             field.mark_invalid(field is wrong)
-        in_size = wrong is self._size
+        in_size, in_pictures = wrong is self._size, (error.field or "").split(".")[0] in OF_PICTURES
         self._size_hint.set_text(explain(error) if in_size else "")
         self._size_hint.set_class("bad", in_size)
-        self._why.set_text("" if in_size else explain(error))
+        self._pictures.draw_error(explain(error) if in_pictures else "")
+        self._why.set_text("" if in_size or in_pictures else explain(error))
         self._why.set_class("bad", True)
         self._generate_text.set_text("Generate")
         self._generate_price.set_text("")

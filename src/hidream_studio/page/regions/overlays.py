@@ -24,7 +24,7 @@ MAX_TOASTS = 3
 KEYS = (
     ("Ctrl+Enter", "generate"), ("← ↑ → ↓", "move"), ("Space", "pick"), (".", "favourite"),
     ("F", "finish at Standard"), ("Shift+F", "finish at High"), ("C", "compare"), ("V", "new seeds"),
-    ("R", "recall all settings"), ("S", "use the seed"), ("X", "reject, undo"), ("Shift+X", "cancel"),
+    ("R", "recall all settings"), ("S", "use the seed"), ("P", "use as picture"), ("X", "reject, undo"), ("Shift+X", "cancel"),
     ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"), ("Esc", "close"), ("?", "this list"),
 )  # fmt: skip
 
@@ -39,6 +39,8 @@ class Overlays:
         self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
+        session.on.look.add(self.look)
+        session.on.dialog.add(self.dialog)
 
     @property
     def is_open(self) -> bool:
@@ -88,12 +90,17 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
+        self.look(pictures, different, full=full)
+
+    def look(self, pictures: list[dict[str, Any]], title: str, *, full: bool = False) -> None:
+        """Pictures as the viewer takes them, under a line of text."""
+        session = self._session
         self._layer.clear()
         self._back.over(True)
         with self._layer:
             Viewer(
                 pictures,
-                differences=different,
+                differences=title,
                 mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
@@ -102,7 +109,7 @@ class Overlays:
 
     # dialogs
 
-    def _dialog(self, title: str, draw: Callable[[], None]) -> None:
+    def dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
         self._back.over(True)
@@ -141,11 +148,18 @@ class Overlays:
                 "p",
                 "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
             )
+            if self._session.studio.takes_pictures:
+                Tag("h3", "Pictures")
+                Tag(
+                    "p",
+                    "A picture without settings, or dropped on “+ Pictures”, goes into the model. Drag the pictures into "
+                    "their order, or move them with Shift and the arrows; Boxes says where each stands.",
+                )
 
-        self._dialog("Keys", draw)
+        self.dialog("Keys", draw)
 
     def settings(self, choose_file: Callable[[], None]) -> None:
-        self._dialog("Settings", lambda: self._draw_settings(choose_file))
+        self.dialog("Settings", lambda: self._draw_settings(choose_file))
 
     def _draw_settings(self, choose_file: Callable[[], None]) -> None:
         studio = self._session.studio

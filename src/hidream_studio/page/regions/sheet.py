@@ -56,6 +56,7 @@ class SheetRegion:
                     more=session.shown.more,
                     selected=session.choice.selected,
                     picked=[],
+                    usable=session.studio.takes_pictures,
                     on_act=self._act,
                 )
         self._draw_empty()
@@ -247,6 +248,7 @@ class SheetRegion:
             "pick": lambda: session.choice.pick(key),
             "favourite": lambda: session.verbs.favourite(key),
             "reject": lambda: session.verbs.reject(key),
+            "use": lambda: session.verbs.use_as_picture(key),
             "cancel": lambda: session.verbs.cancel(key),
             "retry": lambda: session.verbs.retry(key),
             "smaller": lambda: session.verbs.retry(key, smaller=True),
@@ -274,7 +276,7 @@ class SheetRegion:
         if front is not None:
             self._session.verbs.dismiss(front.key)
 
-    def _recall_group(self, group_id: str) -> None:
+    async def _recall_group(self, group_id: str) -> None:
         group = self._session.model.group(group_id)
         if group is not None:
-            self._session.verbs.recall(group.roots[0])
+            await self._session.verbs.recall(group.roots[0])

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, asked_again, pin
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId
+from hidream_studio.job.references import MAX_REFERENCES
 from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, Noise, SheetRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
+from hidream_studio.page.state.pictures import Picture, asked_for, pictures_asked
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
 from hidream_studio.page.state.remembered import readable
 
@@ -23,7 +25,7 @@ MAX_LINE_CHARS = 2000
 MAX_COUNT = 64  # pictures at one click; a sweep may be larger
 _WITH_CONTROLS = frozenset(  # fields of a request that the column shows
     {"prompt", "negative_prompt", "preset", "width", "height", "steps", "guidance_scale", "seed", "snap_resolution",
-     "sampler", "noise"}
+     "sampler", "noise", "references", "layout", "keep_aspect"}
 )  # fmt: skip
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
@@ -48,6 +50,8 @@ class ComposeState(BaseModel):
     live: bool = False
     sampler: Literal["unipc", "euler"] | None = None  # None: the recipe's own
     noise: Noise = "linked"
+    pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_REFERENCES)] = ()  # that go into the model
+    keep_aspect: bool = True  # of the one picture; beside a box, or among several, it means nothing
     also: dict[str, Any] = Field(default_factory=dict)  # what a recalled picture asks for and has no control here
 
     def changed(self, **changes: Any) -> ComposeState:
@@ -144,6 +148,7 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
     try:
         request = JobRequest.model_validate({
             **state.also,
+            **asked_for(state.pictures, keep_aspect=state.keep_aspect),
             "prompt": state.prompt if state.prompt.strip() or prompt is None else prompt,
             "negative_prompt": state.negative or None,
             "seed": None,
@@ -184,7 +189,10 @@ def with_request(request: GenerationRequest, state: ComposeState, profile: Model
         "count": 1,
         "sampler": request.sampler,
         "also": _also(request, profile),
+        "pictures": pictures_asked(request),
     }
+    if request.keep_aspect is not None:
+        changes["keep_aspect"] = request.keep_aspect
     if "preset" in request.model_fields_set:
         known = any(preset.id == request.preset for preset in profile.presets)
         changes["preset"] = request.preset if known else None
