@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "static"
+ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
+
 _prefix = [""]  # of the one page that NiceGUI has in a process
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from nicegui import ui
@@ -12,7 +11,7 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.errors import RequestError
 from hidream_studio.page import words
-from hidream_studio.page.addresses import asset
+from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
 from hidream_studio.page.components import DropZone, Hotkeys
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.feed import Feed
@@ -29,8 +28,6 @@ from hidream_studio.page.state.restore import restored_from_file, says_nothing
 from hidream_studio.page.state.session import Session
 from hidream_studio.service.studio import Studio
 
-STATIC = Path(__file__).parent / "static"
-ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
 STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css", "pictures.css")
 
 
@@ -95,7 +92,7 @@ class Page:
 
     # what is dropped, what is pressed
 
-    async def _dropped(self, file: dict[str, Any]) -> None:
+    def _dropped(self, file: dict[str, Any]) -> None:
         """Its settings come back; where the model takes pictures and it has none, it is one."""
         session, name = self._session, words.excerpt(str(file.get("name", "the file")), 60)
         data, left_out = str(file.get("data", "")), tuple(str(name) for name in file.get("left_out", ()))
@@ -111,7 +108,7 @@ class Page:
             else:
                 session.say(explain(error), *use)
             return
-        pictures = await session.uploads.found(state.pictures)
+        pictures = session.uploads.found(state.pictures)
         session.column.write(state.changed(pictures=pictures))
         remarks = [f"Mind: {'; '.join(notes)}."] if notes else []
         remarks += [said] if (said := missing_words(pictures)) else []
@@ -158,4 +155,4 @@ class Page:
 
 
 def _stamp(name: str) -> str:
-    return f"{__version__}-{int((STATIC / name).stat().st_mtime)}"
+    return f"{__version__}-{int((ASSETS / name).stat().st_mtime)}"

@@ -9,7 +9,7 @@ from nicegui.events import GenericEventArguments
 
 from hidream_studio.errors import RequestError, StudioError
 from hidream_studio.job.job import RANDOM_SEED_BITS
-from hidream_studio.job.profiles import Preset
+from hidream_studio.job.profiles import Preset, Recipe
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
@@ -22,7 +22,11 @@ from hidream_studio.service.views import Estimate
 
 _SHAPES = (("1:1", 1.0), ("4:3", 4 / 3), ("3:2", 3 / 2), ("16:9", 16 / 9))
 
-_SAMPLERS = (("", "Sampler of the recipe"), ("unipc", "UniPC"), ("euler", "Euler: steadier at few steps"))
+_SAMPLERS: dict[Recipe | None, tuple[tuple[str, str], ...]] = {  # None: any recipe
+    None: (("", "Sampler of the recipe"),),
+    "full": (("unipc", "UniPC"), ("euler", "Euler: steadier at few steps")),
+    "dev": (("flash", "Flash: of the dev recipe"), ("flow_match", "Flow match: of the dev recipe, for edits")),
+}
 _NOISES = (
     ("linked", "Linked: one seed, about the same layout at other sizes"),
     ("upstream", "Upstream's, drawn at each size"),
@@ -145,7 +149,9 @@ class Compose:
         with Tag("details", classes="more"):
             Tag("summary", "Sampler and noise")
             with Tag("div", classes="more-body"):
-                self._sampler = self._select("Sampler", _SAMPLERS, "sampler")
+                recipes = self._session.profile.recipes
+                samplers = [one for recipe, some in _SAMPLERS.items() if recipe in (None, *recipes) for one in some]
+                self._sampler = self._select("Sampler", samplers, "sampler")
                 self._noise = self._select("Noise", _NOISES, "noise")
 
     def _draw_also(self) -> None:
@@ -159,7 +165,7 @@ class Compose:
                 "tool",
             )
 
-    def _select(self, name: str, options: tuple[tuple[str, str], ...], field: str) -> Tag:
+    def _select(self, name: str, options: Sequence[tuple[str, str]], field: str) -> Tag:
         select = Tag("select", aria_label=name)
         with select:
             for value, text in options:

@@ -24,8 +24,9 @@ MAX_TOASTS = 3
 KEYS = (
     ("Ctrl+Enter", "generate"), ("← ↑ → ↓", "move"), ("Space", "pick"), (".", "favourite"),
     ("F", "finish at Standard"), ("Shift+F", "finish at High"), ("C", "compare"), ("V", "new seeds"),
-    ("R", "recall all settings"), ("S", "use the seed"), ("P", "use as picture"), ("X", "reject, undo"), ("Shift+X", "cancel"),
-    ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"), ("Esc", "close"), ("?", "this list"),
+    ("R", "recall all settings"), ("S", "use the seed"), ("P", "use as picture"), ("X", "reject, undo"),
+    ("Shift+X", "cancel"), ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"),
+    ("Esc", "close"), ("?", "this list"),
 )  # fmt: skip
 
 
@@ -152,8 +153,8 @@ class Overlays:
                 Tag("h3", "Pictures")
                 Tag(
                     "p",
-                    "A picture without settings, or dropped on “+ Pictures”, goes into the model. Drag the pictures into "
-                    "their order, or move them with Shift and the arrows; Boxes says where each stands.",
+                    "A picture without settings, or dropped on “+ Pictures”, goes into the model. Drag the pictures "
+                    "into their order, or move them with Shift and the arrows; Boxes says where each stands.",
                 )
 
         self.dialog("Keys", draw)

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from hidream_studio.image.references import MOST_BOXES
-from hidream_studio.job.references import MAX_REFERENCES, kept_side
-from hidream_studio.library.uploads import MAX_UPLOAD_BYTES
+from hidream_studio.job.job import Job, pin
+from hidream_studio.job.references import MAX_REFERENCES
+from hidream_studio.job.request import MAX_PICTURE_BYTES, Box4
 from hidream_studio.page import words
 from hidream_studio.page.addresses import upload_file, upload_thumbnail, uploads
 from hidream_studio.page.components import Boxes, PictureStrip
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.state.pictures import (
-    Box,
     Picture,
     Pictures,
     boxed,
     in_order,
-    keeps_aspect,
+    references_of,
     renamed,
-    seen,
     without,
 )
 from hidream_studio.page.state.session import Session
@@ -38,7 +37,7 @@ class PicturesRegion:
         self._root = Tag("div", classes="pictures")
         with self._root:
             self._strip = PictureStrip(
-                [], most=MAX_REFERENCES, most_bytes=MAX_UPLOAD_BYTES, to=uploads(),
+                [], most=MAX_REFERENCES, most_bytes=MAX_PICTURE_BYTES, to=uploads(),
                 on_uploaded=lambda sent: session.run(
                     lambda: session.uploads.add(str(sent.get("id", "")), str(sent.get("name", "")))
                 )(),
@@ -112,13 +111,13 @@ class PicturesRegion:
 
     # dialogs
 
-    def _output(self, *, keep_aspect: bool) -> Estimate:
-        """What the first picture of the column becomes. Raises RequestError."""
-        column = self._session.column
-        return column.price(column.plan(for_price=True, keep_aspect=keep_aspect)).sizes[0]
+    def _first(self, *, keep_aspect: bool | None = None) -> Job:
+        """The first picture that the column asks for. Raises RequestError."""
+        wanted = self._session.column.plan(for_price=True, keep_aspect=keep_aspect)
+        return pin(wanted.single(), self._session.profile, references=references_of(self._pictures)).job
 
     def _open_boxes(self) -> None:
-        output = self._output(keep_aspect=False)
+        output = self._first(keep_aspect=False)
 
         def draw() -> None:
             Tag("p", "Each picture stands where its box is. The order of the pictures stays.", "hint")
@@ -138,12 +137,8 @@ class PicturesRegion:
             self._put(boxed(self._pictures, [None if box is None else _box(box) for box in boxes]))
 
     def _open_seen(self) -> None:
-        state = self._session.column.state
-        kept = keeps_aspect(state.pictures, wanted=state.keep_aspect)
-        output = self._output(keep_aspect=state.keep_aspect)
-        asked = output.requested_width, output.requested_height
-        side = kept_side(*asked, snap=state.snap, profile=self._session.profile) if kept else None
-        prepared = seen(state.pictures, output.width, output.height, kept_side=side)
+        output, pictures = self._first(), self._pictures
+        prepared = output.preparations(self._session.profile)
 
         def draw() -> None:
             Tag(
@@ -157,7 +152,7 @@ class PicturesRegion:
                     for name in ("", "Picture", "Large", "Small"):
                         Tag("th", name)
                 for index, preparation in enumerate(prepared):
-                    of = state.pictures[index] if index < len(state.pictures) else None
+                    of = pictures[index] if index < len(pictures) else None
                     with Tag("tr"):
                         with Tag("td"):
                             Tag("b", str(index + 1) if of else "▢", "picture-number")
@@ -191,6 +186,6 @@ def _tile(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _box(values: list[float]) -> Box:
+def _box(values: list[float]) -> Box4:
     x1, x2, y1, y2 = (min(1.0, max(0.0, float(value))) for value in values)
     return x1, x2, y1, y2

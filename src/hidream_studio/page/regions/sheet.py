@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 
 from hidream_studio.errors import StudioError
 from hidream_studio.page import words
+from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
 from hidream_studio.page.components import Field, Sheet
 from hidream_studio.page.dom import Tag, icon, slider
 from hidream_studio.page.state.compose import plan
@@ -24,6 +25,8 @@ _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals"
 SEARCH_QUIET_S = 0.12
 WRONG_SEARCH_S = 0.9
 THUMB_PX = 168
+EDIT_TO_TRY = ASSETS / "try_edit.webp"
+EDIT_PROMPT = "Make the ball blue"
 
 
 class SheetRegion:
@@ -204,6 +207,20 @@ class SheetRegion:
                     with Tag("button", on_click=self._run(self._example(prompt))):
                         Tag("span", prompt, dir="auto")
                         Tag("span", self._example_price(prompt), "estimate")
+                if session.studio.takes_pictures:
+                    self._draw_edit_to_try()
+
+    def _draw_edit_to_try(self) -> None:
+        """For a model that reads pictures: one to change, and what to say."""
+        with Tag("button", classes="welcome-edit", on_click=self._run(self._try_edit)):
+            Tag("img", src=asset(f"{ASSETS_URL}/{EDIT_TO_TRY.name}"), alt="A red ball on a table")
+            Tag("span", EDIT_PROMPT, dir="auto")
+            Tag("span", "or a picture of your own: drop it anywhere", "hint")
+
+    async def _try_edit(self) -> None:
+        session = self._session
+        await session.uploads.add_bytes(await asyncio.to_thread(EDIT_TO_TRY.read_bytes), "red ball")
+        await self._example(EDIT_PROMPT)()
 
     def _example_price(self, prompt: str) -> str:
         session = self._session
@@ -276,7 +293,7 @@ class SheetRegion:
         if front is not None:
             self._session.verbs.dismiss(front.key)
 
-    async def _recall_group(self, group_id: str) -> None:
+    def _recall_group(self, group_id: str) -> None:
         group = self._session.model.group(group_id)
         if group is not None:
-            await self._session.verbs.recall(group.roots[0])
+            self._session.verbs.recall(group.roots[0])

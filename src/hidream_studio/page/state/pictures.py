@@ -9,15 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job
-from hidream_studio.job.references import MAX_REFERENCES, Preparation, prepare_sizes
-from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.references import MAX_REFERENCES, Reference
+from hidream_studio.job.request import MAX_ROLE_CHARS, Box4, GenerationRequest
 from hidream_studio.page import words
 
 MAX_NAME_CHARS = 200
-MAX_ROLE_CHARS = 40  # as the request takes
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Box = tuple[Share, Share, Share, Share]  # x1, x2, y1, y2 of the output
+UNKNOWN_PX = 512
 
 
 class Picture(BaseModel):
@@ -30,7 +27,7 @@ class Picture(BaseModel):
     height: Annotated[int, Field(ge=0)] = 0
     file_name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
     role: Annotated[str, Field(min_length=1, max_length=MAX_ROLE_CHARS)] | None = None  # as somebody called it
-    box: Box | None = None
+    box: Box4 | None = None
     missing: bool = False  # its file is not in this library
 
     @property
@@ -87,7 +84,7 @@ def renamed(pictures: Pictures, index: int, name: str) -> Pictures:
     return _put(pictures, index, picture.changed(role=role if role and role != picture.file_name else None))
 
 
-def boxed(pictures: Pictures, boxes: Sequence[Box | None]) -> Pictures:
+def boxed(pictures: Pictures, boxes: Sequence[Box4 | None]) -> Pictures:
     """With these boxes, in the order of the pictures."""
     return tuple(picture.changed(box=box) for picture, box in zip(pictures, boxes, strict=True))
 
@@ -128,7 +125,7 @@ def asked_for(pictures: Pictures, *, keep_aspect: bool) -> dict[str, Any]:
     return values
 
 
-def layout_of(pictures: Pictures) -> tuple[Box, ...]:
+def layout_of(pictures: Pictures) -> tuple[Box4, ...]:
     """The boxes, of the first pictures on. Raises RequestError where one between them has none."""
     boxes = [picture.box for picture in pictures]
     while boxes and boxes[-1] is None:
@@ -155,21 +152,18 @@ def pictures_asked(request: GenerationRequest) -> Pictures:
 
 def pictures_of(job: Job) -> Pictures:
     """Those that a job was drawn from; what their files are called is the library's to say."""
+    boxes = (*(job.layout or ()), *(None for _ in job.references))
     return tuple(
-        Picture(upload_id=one.hash, width=one.width, height=one.height, role=one.role or None)
-        for one in job.references
+        Picture(upload_id=one.hash, width=one.width, height=one.height, role=one.role or None, box=box)
+        for one, box in zip(job.references, boxes, strict=False)
     )
 
 
-def seen(
-    pictures: Pictures, width: int, height: int, *, kept_side: int | None
-) -> tuple[Preparation, ...]:
-    """What the model sees of each, and with boxes their picture as the last. Raises RequestError.
-
-    `width` and `height` are the output's, px; `kept_side` is of `job.references`, where it takes its picture's shape.
-    """
-    sizes = [picture.size for picture in pictures]
-    return prepare_sizes(sizes, width, height, layout=bool(layout_of(pictures)), kept_side=kept_side)
+def references_of(pictures: Pictures) -> tuple[Reference, ...]:
+    """As `pin` takes them; where a file is missing and its size is not known, as if it were a small square."""
+    return tuple(
+        Reference(one.upload_id, one.width or UNKNOWN_PX, one.height or UNKNOWN_PX, one.role) for one in pictures
+    )
 
 
 def missing_words(pictures: Pictures) -> str:
@@ -177,8 +171,8 @@ def missing_words(pictures: Pictures) -> str:
     gone = [called(pictures, index) for index, picture in enumerate(pictures) if picture.missing]
     if not gone:
         return ""
-    verb = "is" if len(gone) == 1 else "are"
-    return words.sentence(f"{', '.join(gone)} {verb} missing here: drop the {'file' if len(gone) == 1 else 'files'} again")
+    verb, files = ("is", "file") if len(gone) == 1 else ("are", "files")
+    return words.sentence(f"{', '.join(gone)} {verb} missing here: drop the {files} again")
 
 
 def _put(pictures: Pictures, index: int, picture: Picture) -> Pictures:

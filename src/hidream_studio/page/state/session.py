@@ -44,7 +44,7 @@ class Session:
         self.column.restore(await self.remembered.load())
         self.finishing.load()
         await self.shown.reload()
-        await self.uploads.check()
+        self.uploads.check()
 
 
 def smaller_s(studio: Studio, version: Version) -> float | None:

@@ -68,7 +68,9 @@ class Verbs:
         front = self._model.front(root)
         if front is None or not front.rejected:
             return
+        held = await self._uploads.held(front.job)
         await asyncio.to_thread(self._studio.library.delete_image, front.key)
+        await self._uploads.put_back(held)
         self._shown.forget(front.key)
         self._studio.publish("image", {"id": front.key, "deleted": True})
         self._say(f"Deleted seed {front.job.seed}.")
@@ -130,13 +132,13 @@ class Verbs:
         else:
             await self._uploads.add_version(picture)
 
-    async def recall(self, root: str) -> None:
+    def recall(self, root: str) -> None:
         front = self._model.front(root)
         if front is not None and front.unreadable is not None:
             self._say(f"These settings cannot be recalled: {front.unreadable}.")
         elif front is not None:
             state = recalled(front.job, self._column.state, self._studio.profile)
-            pictures = await self._uploads.found(state.pictures)
+            pictures = self._uploads.found(state.pictures)
             self._column.write(state.changed(pictures=pictures))
             notes = (not_recalled(front.job, self._studio.profile), missing_words(pictures))
             self._say(" ".join((f"Recalled the settings of seed {front.job.seed}.", *filter(None, notes))))
