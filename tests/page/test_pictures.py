@@ -102,7 +102,5 @@ def test_a_recalled_job_asks_for_its_pictures_and_boxes_again(boxes):
     state = column(*(picture(number, box=box) for number, box in enumerate(boxes)))
     job = pin(plan(state, TINY, random_seed=0).single(), TINY, references=references_of(state.pictures)).job
     again = recalled(job, first_state(TINY), TINY)
-    assert [(one.upload_id, one.box) for one in again.pictures] == [
-        (one.upload_id, one.box) for one in state.pictures
-    ]
+    assert [(one.upload_id, one.box) for one in again.pictures] == [(one.upload_id, one.box) for one in state.pictures]
     assert pin(plan(again, TINY, random_seed=0).single(), TINY, references=references_of(again.pictures)).job == job

@@ -74,7 +74,7 @@ class Page:
         self._drop = DropZone(
             self._run_with(self._dropped),
             lambda text: session.say(str(text)),
-            takes_pictures=session.studio.takes_pictures,
+            takes_pictures=session.uploads.taken,
         )
         Hotkeys(self._pressed)
         self.overlays = Overlays(session)
@@ -96,7 +96,7 @@ class Page:
         """Its settings come back; where the model takes pictures and it has none, it is one."""
         session, name = self._session, words.excerpt(str(file.get("name", "the file")), 60)
         data, left_out = str(file.get("data", "")), tuple(str(name) for name in file.get("left_out", ()))
-        takes = session.studio.takes_pictures
+        takes = session.uploads.taken
         use = ("Use as picture", self._drop.use_as_picture) if takes else ()
         try:
             state, notes = restored_from_file(data, session.column.state, session.profile, left_out=left_out)

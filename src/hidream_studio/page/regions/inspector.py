@@ -196,7 +196,7 @@ class Inspector:
         self._draw_facts(front)
         for tag in self._of_pictures:
             tag.show(front.has_image)
-        self._use.show(front.has_image and session.studio.takes_pictures)
+        self._use.show(front.has_image and session.uploads.taken)
         self._reject.show(front.has_image)
         self._reject_word.set_text("Take back" if front.rejected else "Reject")
         self._delete.show(front.rejected)  # rejecting comes first, so that no picture is lost by one click

@@ -149,7 +149,7 @@ class Overlays:
                 "p",
                 "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
             )
-            if self._session.studio.takes_pictures:
+            if self._session.uploads.taken:
                 Tag("h3", "Pictures")
                 Tag(
                     "p",

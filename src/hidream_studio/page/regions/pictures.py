@@ -62,7 +62,7 @@ class PicturesRegion:
     def draw(self) -> None:
         """Everything as the column has it."""
         state = self._session.column.state
-        self._root.show(bool(state.pictures) or self._session.studio.takes_pictures)
+        self._root.show(bool(state.pictures) or self._session.uploads.taken)
         self._strip.set([_tile(picture) for picture in state.pictures])
         self._tools.show(bool(state.pictures))
         boxes = sum(picture.box is not None for picture in state.pictures)
@@ -79,7 +79,7 @@ class PicturesRegion:
         self._notes.set_class("bad", False)
 
     def draw_error(self, text: str) -> None:
-        self._notes.set_text(text)
+        self._notes.set_text(text.replace("keep_aspect=false", f"without “{KEEP}” the model"))
         self._notes.set_class("bad", True)
 
     # handling
@@ -120,7 +120,11 @@ class PicturesRegion:
         output = self._first(keep_aspect=False)
 
         def draw() -> None:
-            Tag("p", "Each picture stands where its box is. The order of the pictures stays.", "hint")
+            Tag(
+                "p",
+                "Where each picture shall stand. Drag to draw a box, to move it, or at a corner to resize it.",
+                "hint",
+            )
             Boxes(
                 [_tile(picture) for picture in self._pictures],
                 [picture.box for picture in self._pictures],

@@ -59,7 +59,7 @@ class SheetRegion:
                     more=session.shown.more,
                     selected=session.choice.selected,
                     picked=[],
-                    usable=session.studio.takes_pictures,
+                    usable=session.uploads.taken,
                     on_act=self._act,
                 )
         self._draw_empty()
@@ -207,7 +207,7 @@ class SheetRegion:
                     with Tag("button", on_click=self._run(self._example(prompt))):
                         Tag("span", prompt, dir="auto")
                         Tag("span", self._example_price(prompt), "estimate")
-                if session.studio.takes_pictures:
+                if session.uploads.taken:
                     self._draw_edit_to_try()
 
     def _draw_edit_to_try(self) -> None:
@@ -215,12 +215,14 @@ class SheetRegion:
         with Tag("button", classes="welcome-edit", on_click=self._run(self._try_edit)):
             Tag("img", src=asset(f"{ASSETS_URL}/{EDIT_TO_TRY.name}"), alt="A red ball on a table")
             Tag("span", EDIT_PROMPT, dir="auto")
-            Tag("span", "or a picture of your own: drop it anywhere", "hint")
+            Tag("span", "Change a picture: this one, or one of your own. Drop it anywhere.", "hint")
 
     async def _try_edit(self) -> None:
+        """Into the column, where it has a price."""
         session = self._session
         await session.uploads.add_bytes(await asyncio.to_thread(EDIT_TO_TRY.read_bytes), "red ball")
-        await self._example(EDIT_PROMPT)()
+        session.column.write(session.column.state.changed(prompt=EDIT_PROMPT))
+        session.say("A picture and what to change of it stand in the column: press Generate.")
 
     def _example_price(self, prompt: str) -> str:
         session = self._session

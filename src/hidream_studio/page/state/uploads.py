@@ -26,11 +26,15 @@ class Uploads:
         self._column = column
         self._say = guard.say
 
+    @property
+    def taken(self) -> bool:
+        """Whether this model reads pictures."""
+        return self._studio.blind is None
+
     def check_taken(self) -> None:
-        """Raises RequestError where this model reads no pictures."""
-        if not self._studio.takes_pictures:
-            name = self._studio.profile.name
-            raise RequestError(f"{name} draws from words alone: its checkpoint has no vision tower", field="references")
+        """Raises RequestError where it reads none, with the reason."""
+        if (reason := self._studio.blind) is not None:
+            raise RequestError(reason, field="references", limit=0)
 
     def add(self, upload_id: str, name: str) -> None:
         """A picture that the browser has sent. What will be converted is said."""
