@@ -102,7 +102,9 @@ def warnings(job: Job, profile: ModelProfile) -> tuple[Adjustment, ...]:
     is_edit = len(job.references) == 1 and job.layout is None
     if is_edit and job.width * job.height < profile.edit_area:
         size = f"{job.width}x{job.height}"
-        why = f"drawn as asked, but edits below {profile.edit_area / 1e6:g} megapixels often fall apart; finish it larger"
+        why = (
+            f"drawn as asked, but edits below {profile.edit_area / 1e6:g} megapixels often fall apart; finish it larger"
+        )
         found.append(Adjustment(field="size", asked=size, used=size, why=why))
     if job.recipe == "full" and not job.cfg:
         why = "drawn as asked, but without guidance (above 1) the pictures are hardly followed"
