@@ -1,4 +1,4 @@
-"""Pictures as input on the page: dropped, pasted, picked, put in order, boxed, drawn from, finished, recalled, deleted."""
+"""Pictures as input on the page: dropped, pasted, put in order, boxed, drawn from, finished, recalled, deleted."""
 
 from __future__ import annotations
 

@@ -324,7 +324,8 @@ def notes_of(version: Version) -> list[str]:
     notes = [words.sentence(version.error.message)] if version.error is not None else []
     if version.unreadable is not None:
         notes.append(words.sentence(f"what this version understands of it is shown: {version.unreadable}"))
-    snapped = version.job.snap_resolution and any(note.field in _SIDES for note in version.adjustments)
+    snaps = version.job.snap_resolution and not version.job.keep_aspect
+    snapped = snaps and any(note.field in _SIDES for note in version.adjustments)
     if snapped:
         notes.append(_snap_note(version.job))
     fields: dict[str, list[str]] = {}
@@ -333,7 +334,9 @@ def notes_of(version: Version) -> list[str]:
         named = fields.setdefault(note.why, [])
         if name not in named and not (snapped and note.field in _SIDES):
             named.append(name)
-    return notes + [words.sentence(f"{' and '.join(names)}: {why}") for why, names in fields.items() if names]
+    return notes + [
+        words.sentence(f"{' and '.join(names)}: {words.on_page(why)}") for why, names in fields.items() if names
+    ]
 
 
 def _snap_note(job: Job) -> str:

@@ -26,7 +26,6 @@ from hidream_studio.page.state.session import Session
 from hidream_studio.service.views import Estimate
 
 OF_PICTURES = ("references", "layout", "keep_aspect")  # fields of a request whose errors stand here
-KEEP = "Keep its aspect ratio"
 
 
 class PicturesRegion:
@@ -49,7 +48,9 @@ class PicturesRegion:
                 self._boxes = Tag("button", "Boxes", "small", on_click=session.run(self._open_boxes))
                 Tag("button", "What the model sees", "small quiet", on_click=session.run(self._open_seen))
                 Tag("button", "Clear", "small quiet pictures-clear", on_click=lambda: self._put(()))
-            self._keep = Tag("button", KEEP, "switch", role="switch", aria_checked="true", on_click=self._toggle_keep)
+            self._keep = Tag(
+                "button", words.KEEP, "switch", role="switch", aria_checked="true", on_click=self._toggle_keep
+            )
             self._notes = Tag("p", "", "hint", role="status")
         session.on.pick.add(self._strip.pick)
         session.on.worker.add(self.draw)  # a checkpoint that was fetched meanwhile says what it takes
@@ -74,12 +75,12 @@ class PicturesRegion:
         """What was filled in or is worth a warning because of the pictures; sizes are told beside the size."""
         sizes = ("size", "width", "height")
         found = [note for one in estimates for note in one.adjustments if note.field not in sizes]
-        said = dict.fromkeys(f"{words.field(note.field)}: {note.why}" for note in found)
+        said = dict.fromkeys(f"{words.field(note.field)}: {words.on_page(note.why)}" for note in found)
         self._notes.set_text(" ".join(words.sentence(one) for one in said) if self._pictures else "")
         self._notes.set_class("bad", False)
 
     def draw_error(self, text: str) -> None:
-        self._notes.set_text(text.replace("keep_aspect=false", f"without “{KEEP}” the model"))
+        self._notes.set_text(text)
         self._notes.set_class("bad", True)
 
     # handling
@@ -122,7 +123,7 @@ class PicturesRegion:
         def draw() -> None:
             Tag(
                 "p",
-                "Where each picture shall stand. Drag to draw a box, to move it, or at a corner to resize it.",
+                "Where each picture shall stand. Drag to draw a box or to move it; its corners resize it.",
                 "hint",
             )
             Boxes(
