@@ -1,7 +1,7 @@
 """Pictures as people have them, in: any common file becomes upright RGB in 8 bits, and what was changed is said.
 
-The one reader of pictures from outside. Every byte may come from a stranger: a file is measured before it is decoded, and
-whatever is wrong with it becomes a RequestError of one sentence. Knows nothing of models and of where files lie.
+The one reader of pictures from outside. Every byte may come from a stranger: a file is measured before it is decoded,
+and whatever is wrong with it becomes a RequestError of one sentence. Knows nothing of models and of where files lie.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Studio:
         kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
         paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
-        unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
+        unfit = [self._resolver.unfit(active.record) or await self._without_files(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
@@ -400,10 +400,10 @@ class Studio:
             self.library.file_path(image_id)  # its pixels are needed
         return self.library.image(image_id)
 
-    async def _without_draft(self, active: ActiveJob) -> JobError | None:
-        """Why a job cannot go on from its draft; None where it can, or starts from noise."""
+    async def _without_files(self, active: ActiveJob) -> JobError | None:
+        """Why a job cannot go on: its draft or one of its references is gone; None where it can."""
         try:
-            await self._foreman.check_draft(active)
+            await self._foreman.check_files(active)
         except StudioError as error:
             return JobError(error.code, error.message)
         return None
