@@ -6,11 +6,12 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet -c constraints
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: studio test check soak bench wheel clean help
+.PHONY: studio test test-tiny check soak bench wheel clean help
 
 help:
 	@echo "make studio   install, start the server with the embedded model, print the address (ARGS='--port 8000 --model DIR')"
 	@echo "make test     install what is missing and run all tests, those in a browser too, in two processes (JOBS=0: in one)"
+	@echo "make test-tiny  only the tests of the embedded model's world, judge and training (o1_tiny/)"
 	@echo "make check    ruff, mypy, import-linter"
 	@echo "make soak     500 jobs with cancels, worker kills and reconnecting readers (minutes)"
 	@echo "make bench    quality and speed of the embedded model, as a report in bench-out/"
@@ -20,7 +21,10 @@ studio: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@sh scripts/find_browser.sh
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu and not soak" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not gpu and not soak" $(ARGS)
+
+test-tiny: $(VENV)/.dev
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not gpu" $(ARGS) o1_tiny
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -42,14 +46,14 @@ $(VENV)/bin/python:
 	@echo "Making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml o1_tiny/pyproject.toml constraints.txt
 	@echo "Installing HiDream Studio (a few minutes the first time) ..."
-	@$(PIP) -e .
+	@$(PIP) -e '.[bench]' -e o1_tiny
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "Installing what the tests need ..."
-	@$(PIP) -e '.[dev]'
+	@$(PIP) -e '.[bench,dev]'
 	@touch $@
 
 clean:

@@ -30,12 +30,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hidream_studio.bench.adherence import check
-from hidream_studio.bench.world.captions import Asked
-from hidream_studio.bench.world.prompts import CLASSES, held_out
 from hidream_studio.job.profiles import read_profile
+from hidream_studio.job.sizes import PATCH_PX
 from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.config import PATCH_PX
 from hidream_studio.model.patches import patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer
@@ -44,6 +41,9 @@ from hidream_studio.sampler.denoise import denoise, make_solver
 from hidream_studio.sampler.noise import initial_noise
 from hidream_studio.sampler.schedules import full_schedule
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
+from o1_tiny.adherence import check
+from o1_tiny.world.captions import Asked
+from o1_tiny.world.prompts import CLASSES, held_out
 
 Pixels = npt.NDArray[np.uint8]  # (side, side, 3)
 

@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from hidream_studio.bench.adherence import Found, check, color_names
 from hidream_studio.bench.machine import describe_machine
 from hidream_studio.bench.metrics import detail_energy, luma, psnr_db, reduced, ssim
-from hidream_studio.bench.world.captions import Asked
-from hidream_studio.bench.world.prompts import PromptClass, held_out
 from hidream_studio.job.profiles import Sampler, read_profile
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
+from o1_tiny.adherence import Found, check, color_names
+from o1_tiny.world.captions import Asked
+from o1_tiny.world.prompts import PromptClass, held_out
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -71,13 +71,13 @@ def picture(seed: int, side_px: int = 256) -> np.ndarray[Any, np.dtype[np.uint8]
 def fill_library(data: Path, amount: int) -> None:
     from hidream_studio.image.png import encode_png
     from hidream_studio.job.clock import utc_now
-    from hidream_studio.job.events import Timings
     from hidream_studio.job.ids import new_ids
     from hidream_studio.job.job import pin
     from hidream_studio.job.profiles import profile_by_id
+    from hidream_studio.job.record import JobRecord, Timings
     from hidream_studio.job.request import GenerationRequest
     from hidream_studio.library.library import Library
-    from hidream_studio.library.records import ImageDraft, JobRecord
+    from hidream_studio.library.records import ImageDraft
 
     profile = profile_by_id("o1-tiny")
     library = Library.open(data)

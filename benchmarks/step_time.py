@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hidream_studio.job.sizes import PATCH_PX, PATCH_VALUES
 from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, read_header
-from hidream_studio.model.config import CONFIG_8B, PATCH_PX, PATCH_VALUES, ModelConfig
+from hidream_studio.model.config import CONFIG_8B, ModelConfig
 from hidream_studio.model.fp8 import quantise, scaled_product
 from hidream_studio.model.fused import FusedBlocks
 from hidream_studio.model.transformer import O1Transformer

@@ -12,6 +12,7 @@ StudioError
 ├── DeviceError           this machine cannot run that (precision, device)
 │   └── OutOfMemoryError  what was needed and what was free
 ├── WorkerError           the worker process died, hung or could not load
+├── NumericError          the model's numbers are none: NaN or infinite
 ├── JobCancelled          the job was cancelled before it ended
 ├── LibraryError          the data folder cannot be used
 │   └── StorageFullError  the disk is full
@@ -93,6 +94,10 @@ class OutOfMemoryError(DeviceError):
 
 class WorkerError(StudioError):
     code = "worker_failed"
+
+
+class NumericError(StudioError):
+    code = "not_a_number"
 
 
 class JobCancelled(StudioError):

@@ -5,6 +5,7 @@ Read from the command line's options first, then from HIDREAM_STUDIO_* in the en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,12 @@ Precision = Literal["bf16", "fp8", "fp32"]
 
 EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "o1-tiny"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+# first parts of the server's own paths: whether a proxy has taken its prefix off a path could not be seen from it
+OWN_NAMES = frozenset(
+    {"api", "v1", "generate", "health", "metrics", "login", "logout", "docs", "openapi.json", "_studio", "_nicegui",
+     "_nicegui_ws"}
+)  # fmt: skip
 # GNU OpenMP's threads wait for one another by spinning. 300,000 turns, its default, starve a step where another program
 # is busy, and so do 20,000; none at all cost every picture; this many do neither (docs/lab-log.md)
 SPIN_TURNS = 1_000
@@ -45,6 +52,7 @@ class Settings(BaseSettings):
     token: SecretStr | None = None
     token_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()  # further names in Host, behind a proxy; as JSON in the environment
+    root_path: str = ""  # prefix of every path, behind a proxy: "/studio"
     queue_limit: int = Field(200, ge=1, le=100_000)  # waiting jobs
     threads: int | None = Field(None, ge=1)  # CPU threads of the worker; None: all cores
     step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
@@ -60,6 +68,17 @@ class Settings(BaseSettings):
             return type(place)(Path(place).expanduser())
         except RuntimeError as error:
             raise ValueError(f"{place}: there is no such home folder") from error
+
+    @field_validator("root_path")
+    @classmethod
+    def _as_a_prefix(cls, path: str) -> str:
+        """Without a slash at its end."""
+        path = path.rstrip("/")
+        if not ROOT_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            raise ValueError(f"{path!r} is no path to be put before others; write it as /studio")
+        if path.split("/")[1:2] and path.split("/")[1] in OWN_NAMES:
+            raise ValueError(f"{path!r} begins as a path of the studio itself does; choose another")
+        return path
 
     @property
     def checkpoint(self) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_process import studio
 
 from hidream_studio.job.workload import ModelShape
+from served import Served
 
 PROJECT = Path(__file__).parents[2]
 LAUNCHER = PROJECT / "image_server" / "bench_quality_speed.py"
@@ -28,8 +28,8 @@ def bench(url: str, out: Path, *options: str) -> subprocess.CompletedProcess[str
 def measured(tmp_path_factory: pytest.TempPathFactory, golden_checkpoint: Path) -> dict[str, Any]:
     """One run over sizes, steps and guidance, and the server's estimate before and after it."""
     folder = tmp_path_factory.mktemp("bench")
-    (folder / "data").mkdir()
-    with studio(golden_checkpoint, folder / "data") as url:
+    with Served(folder / "data", golden_checkpoint) as server:
+        url = server.url
         done = bench(
             url, folder / "out", "--prompt", "a red circle", "--seed", "42", "--variant", "s4_g3,4,3",
             "--variant", "s8_g3,8,3", "--variant", "s12_g3,12,3", "--variant", "s8_g1,8,1", "--size", "256x256",

@@ -229,14 +229,46 @@ def test_pictures_that_waited_for_other_work_and_pictures_that_differ_are_told(t
     assert "4 of 4 pictures waited" in notes and "2 of 2 pictures came out with other pixels" in notes
 
 
-def test_the_suite_of_the_embedded_model_is_checked_for_what_its_prompts_ask(tmp_path):
+SUITE = ["--suite", "o1-tiny", "--variant", "s3,3,3", "--reference", "none", "--size", "256x256",
+         "--no-snap-resolution"]  # fmt: skip
+
+
+def installed_judge(folder: Path, value: str) -> None:
+    """As pip leaves a package that offers a judge for the embedded model's prompts."""
+    (folder / "strict.py").write_text("def judge(pixels, demands):\n    return ('nothing is good enough',)\n")
+    about = folder / "strict-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strict\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[hidream_studio.checks]\no1-tiny = {value}\n")
+
+
+def test_a_suites_prompts_are_checked_by_the_judge_that_is_installed(tmp_path, monkeypatch):
+    installed_judge(tmp_path, "strict:judge")
+    monkeypatch.syspath_prepend(tmp_path)
     with small_server() as server:
-        code = main(["--url", server.url, "--suite", "o1-tiny", "--variant", "s3,3,3", "--reference", "none",
-                     "--size", "256x256", "--no-snap-resolution", "--out", str(tmp_path)])  # fmt: skip
-    found = results(tmp_path)
+        code = main(["--url", server.url, *SUITE, "--out", str(tmp_path / "out")])
+    found = results(tmp_path / "out")
     assert code == 0 and found["limits"] == {"adherence": 0.95}
-    assert found["settings"][0]["losses"]["adherence"] < 0.5, "noise shows no red heart"
-    assert any(loss["wrong"] for loss in found["losses"])
+    assert found["settings"][0]["losses"]["adherence"] == 0.0
+    assert {tuple(loss["wrong"]) for loss in found["losses"]} == {("nothing is good enough",)}
+
+
+def test_a_judge_that_cannot_be_loaded_is_named_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
+    installed_judge(tmp_path, "strict:nobody")
+    monkeypatch.syspath_prepend(tmp_path)
+    with small_server() as server:
+        assert main(["--url", server.url, *SUITE, "--out", str(tmp_path / "out")]) == 2
+        assert server.drawn == []
+    assert "the judge 'o1-tiny' of the suite's prompts (strict:nobody) cannot be loaded" in capsys.readouterr().err
+
+
+def test_without_a_judge_the_suite_is_drawn_and_what_is_not_measured_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("hidream_studio.bench.checks.GROUP", "hidream_studio.nobodys_checks")
+    with small_server() as server:
+        code = main(["--url", server.url, *SUITE, "--out", str(tmp_path)])
+    found = results(tmp_path)
+    assert code == 0 and "adherence" not in found["settings"][0]["losses"]
+    assert any("no judge 'o1-tiny' is installed" in note for note in found["notes"])
 
 
 def test_the_launcher_works_with_any_python(tmp_path):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 import numpy as np
-from measured_run import PROMPTS, plan, setting
+from measured_run import plan, setting
 
 from hidream_studio.bench.plan import Plan, Setting, shots
 from hidream_studio.bench.report.charts import Point, Series, chart
 from hidream_studio.bench.report.pictures import busiest_place, difference_map
 from hidream_studio.bench.report.tables import Table, markdown, plain_text, seconds
-from hidream_studio.bench.suites import SUITES, asked_of
+from hidream_studio.bench.suites import SUITES
 
 
 def drawn(*series: Series) -> ET.Element:
@@ -90,10 +90,3 @@ def test_every_suite_has_hard_classes_and_forgiving_ones_beside_them():
     for prompts in (make() for make in SUITES.values()):
         assert any(prompt.hard for prompt in prompts) and any(not prompt.hard for prompt in prompts)
         assert len({prompt.text for prompt in prompts}) == len(prompts)
-
-
-def test_the_embedded_models_suite_knows_what_each_prompt_asks_for():
-    for prompt in SUITES["o1-tiny"]():
-        asked = asked_of(prompt)
-        assert asked is not None and asked.prompt == prompt.text
-    assert all(asked_of(prompt) is None for prompt in (*SUITES["hard-cases"](), *PROMPTS))

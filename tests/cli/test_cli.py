@@ -63,6 +63,7 @@ def test_resolve_without_snapping_rounds_and_says_so(capsys: pytest.CaptureFixtu
         ["generate", "a", "--steps", "0"],
         ["generate", "a", "--guidance", "nan"], ["generate", "a", "--width", "512"], ["generate", "a", "--seed", "-1"],
         ["generate", "a", "--out", "/no/such/folder/a.png"], ["generate", "a", "--out", "/"],
+        ["generate", "a", "--out", "a.gif"], ["generate", "a", "--out", "a.jpg.txt"],
         ["generate", "a", "--url", "ftp://x"], ["generate", "a", "--url", "http://[::1"],
         ["generate", "a", "--url", "http://127.0.0.1:port"],
         ["generate", "a", "--url", "http://127.0.0.1:9", "--precision", "fp32"],
@@ -202,3 +203,43 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     line = f"{sys.executable} -m hidream_studio resolve 512x512 | true"
     told = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in told.stderr
+
+
+def test_the_benchmark_without_its_packages_says_what_to_install() -> None:
+    code = "import sys; sys.modules['skimage'] = None; from hidream_studio.cli import main; sys.exit(main(['bench']))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 1 and "pip install 'hidream-studio[bench]'" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
+def test_a_file_is_what_its_name_says_and_carries_the_settings(
+    golden_checkpoint: Path, tmp_path: Path, suffix: str
+) -> None:
+    words = ["generate", "a cat, 赤い丸 🙂", "--model", str(golden_checkpoint), *SMALL, "--out"]
+    assert main([*words, str(tmp_path / "a.png")]) == 0
+    out = tmp_path / f"a{suffix}"
+    assert main([*words, str(out)]) == 0
+    with Image.open(out) as image, Image.open(tmp_path / "a.png") as png:
+        assert image.format == ("WEBP" if suffix == ".webp" else "JPEG")
+        assert image.size == png.size
+        comment = image.getexif().get_ifd(0x8769)[0x9286]
+        assert comment[8:].decode("utf-16-be") == png.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_nothing_is_written_over_unless_that_is_said(
+    golden_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["generate", "a cat", "--model", str(golden_checkpoint), *SMALL]
+    for _ in range(3):
+        assert main(words) == 0
+    names = ["hidream-1.png", "hidream-1-2.png", "hidream-1-3.png"]
+    assert capsys.readouterr().out.split() == names
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    assert main([*words, "--out", "mine.png"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+    assert main([*words, "--out", "mine.png", "--force"]) == 0
+    assert (tmp_path / "mine.png").read_bytes() != b"mine"
+    assert {file.name for file in tmp_path.iterdir()} == {*names, "mine.png"}

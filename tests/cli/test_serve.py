@@ -6,23 +6,21 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from PIL import Image
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from hidream_studio.cli import main
+from served import Served
 
-Start = Callable[..., "Serving"]
+Start = Callable[..., Served]
 LONG = {"prompt": "a long one", "width": 512, "height": 512, "snap_resolution": False, "steps": 200, "seed": 1}
 LEAVES_WITHIN_S = 5.0
 
@@ -32,56 +30,13 @@ def pixels(file: Path) -> bytes:
         return image.tobytes()
 
 
-@contextmanager
-def hearing_interrupts() -> Iterator[None]:
-    """What starts here hears SIGINT, which it would ignore if a shell had started the tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class Serving:
-    def __init__(self, data: Path, checkpoint: Path, *options: str) -> None:
-        self.data = data
-        command = [sys.executable, "-m", "hidream_studio", "serve", "--model", str(checkpoint), "--data", str(data)]
-        with hearing_interrupts():
-            self.process = subprocess.Popen(
-                [*command, "--port", "0", "--threads", "1", *options],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        self.client = httpx.Client(base_url=self.url, timeout=60)
-        assert self.url.startswith("http://127.0.0.1:"), self.process.communicate(timeout=30)
-
-    def until_ready(self) -> None:
-        give_up_s = time.monotonic() + 120
-        while self.client.get("/health").status_code != 200:
-            assert time.monotonic() < give_up_s
-            time.sleep(0.1)
-
-    def stop(self, number: int = signal.SIGTERM) -> float:
-        """Seconds until it is gone, and every process that it started with it."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        begin_s = time.monotonic()
-        self.process.send_signal(number)
-        _, self.complaints = self.process.communicate(timeout=30)
-        gone_s = time.monotonic() - begin_s
-        _, alive = psutil.wait_procs(family, timeout=10)
-        assert alive == []
-        self.client.close()
-        return gone_s
-
-
 @pytest.fixture(scope="module")
 def start(golden_checkpoint: Path) -> Iterator[Start]:
     """Starts servers; those that still run when the tests are done are killed."""
-    running: list[Serving] = []
+    running: list[Served] = []
 
-    def start_one(data: Path, *options: str) -> Serving:
-        running.append(Serving(data, golden_checkpoint, *options))
+    def start_one(data: Path, *options: str) -> Served:
+        running.append(Served(data, golden_checkpoint, *options, profile=None))
         return running[-1]
 
     yield start_one
@@ -91,13 +46,13 @@ def start(golden_checkpoint: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Serving:
+def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Served:
     """One for the tests that leave it as it was."""
     return start(tmp_path_factory.mktemp("serve"))
 
 
 def test_the_command_line_draws_with_the_server_what_it_draws_alone(
-    server: Serving, golden_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Served, golden_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("--width", "256", "--height", "256", "--no-snap", "--steps", "4", "--seed", "9")
     there, here = tmp_path / "there.png", tmp_path / "here.png"
@@ -135,7 +90,7 @@ def test_told_to_stop_in_mid_render_it_leaves_in_time_and_goes_on_afterwards(sta
 
 
 def test_a_second_server_on_the_same_folder_names_the_first(
-    server: Serving, golden_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    server: Served, golden_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--data", str(server.data), "--port", "0", "--model", str(golden_checkpoint)]) == 1
     told = capsys.readouterr().err
@@ -182,7 +137,7 @@ def test_with_a_token_the_whole_network_may_ask_and_the_command_line_sends_it(
     assert len(pixels(out)) == 256 * 256 * 3
 
 
-def test_the_page_is_served_beside_the_interface(server: Serving) -> None:
+def test_the_page_is_served_beside_the_interface(server: Served) -> None:
     page = server.client.get("/")
     assert page.status_code == 200
     assert "HiDream Studio" in page.text

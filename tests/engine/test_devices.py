@@ -8,23 +8,23 @@ import pytest
 import torch
 
 from hidream_studio.engine import devices
-from hidream_studio.engine.devices import driver_version, is_out_of_memory, memory_errors_named
+from hidream_studio.engine.devices import Device, is_out_of_memory, memory_errors_named
 from hidream_studio.errors import OutOfMemoryError
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+CPU, GPU = Device(torch.device("cpu")), Device(torch.device("cuda:0"))
 
 
 def test_a_driver_is_what_nvidia_s_own_tool_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(devices, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert driver_version(GPU) is None  # no such tool
+    assert GPU.driver_version() is None  # no such tool
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 550.54.15\necho 550.54.15\n")
     tool.chmod(0o755)
-    assert driver_version(GPU) == "550.54.15"
-    assert driver_version(CPU) is None
+    assert GPU.driver_version() == "550.54.15"
+    assert CPU.driver_version() is None
     tool.write_text("#!/bin/sh\necho it failed\nexit 9\n")
-    assert driver_version(GPU) is None
+    assert GPU.driver_version() is None
 
 
 @pytest.mark.parametrize("module", ["NVIDIA UNIX x86_64 Kernel Module", "NVIDIA UNIX Open Kernel Module for x86_64"])
@@ -33,7 +33,7 @@ def test_linux_s_driver_tells_its_version_without_a_tool(module: str, tmp_path: 
     monkeypatch.setattr(devices, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setenv("PATH", str(tmp_path))
     devices.DRIVER_FILE.write_text(told + "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
-    assert driver_version(GPU) == "580.95.05"
+    assert GPU.driver_version() == "580.95.05"
 
 
 def test_torch_s_words_for_a_cpu_without_memory_become_one_sentence_with_the_numbers():

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pipeline import Pipeline, Rendered, Step
 from hidream_studio.engine.text_cache import TextCache
-from hidream_studio.errors import CheckpointError, DeviceError, PromptError, RequestError
+from hidream_studio.errors import CheckpointError, DeviceError, NumericError, PromptError, RequestError
 from hidream_studio.job.job import Job
 from hidream_studio.model.transformer import TextPrefix
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
@@ -278,6 +278,36 @@ def test_a_prompt_is_read_once_for_all_its_seeds_until_others_need_the_room() ->
     assert (3, 4, 5) not in cache  # the least recently used
     cache.get(tuple(range(100)))
     assert cache.nbytes == 800  # the newest stays, however large
+
+
+def test_what_prompts_keep_is_known_before_they_are_read(pipeline: Pipeline) -> None:
+    pipeline.free_memory()
+    assert pipeline.kept_text_bytes == {}
+    job = replace(JOB, prompt="measured", negative_prompt="blurry")
+    foretold = pipeline.text_bytes(job)
+    draw(pipeline, job)
+    assert pipeline.kept_text_bytes == foretold
+    assert len(foretold) == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("when", ["from the first step on", "in the last step"])
+def test_a_picture_without_numbers_fails_by_name_after_its_last_step(
+    golden_checkpoint: Path, pipeline: Pipeline, value: float, when: str
+) -> None:
+    broken = Pipeline.load(str(golden_checkpoint), device="cpu")
+    render = broken.render(JOB)
+    if when == "in the last step":
+        for _ in range(JOB.steps - 1):
+            next(render)
+    with torch.inference_mode():
+        broken._model.patch_out.weight[:7].fill_(value)
+    with pytest.raises(
+        NumericError, match=r"256×256 in fp32 gave no picture: [\d.]+% of its values are NaN"
+    ) as failure:
+        finish(render)
+    assert failure.value.code == "not_a_number"
+    assert np.isfinite(draw(pipeline, JOB)).all()
 
 
 def test_a_gpu_machine_needs_no_web_packages_to_draw() -> None:

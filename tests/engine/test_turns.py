@@ -7,8 +7,12 @@ from hidream_studio.engine.turns import Contender, Turns
 MIB = 2**20
 
 
-def contender(job_id: str, lane: str, order: float, *, begun: bool = True, mib: int = 1) -> Contender:
-    return Contender(job_id, lane, order, begun, mib * MIB)  # type: ignore[arg-type]
+def contender(
+    job_id: str, lane: str, order: float, *, begun: bool = True, mib: int = 1, text: dict[int, int] | None = None
+) -> Contender:
+    """`text`: MiB by prompt."""
+    kept = {prompt: size * MIB for prompt, size in (text or {}).items()}
+    return Contender(job_id, lane, order, begun, mib * MIB, kept)  # type: ignore[arg-type]
 
 
 def turns(*, mib: int = 1000, final_waits_s: float = 30.0) -> Turns:
@@ -72,3 +76,17 @@ def test_a_job_does_not_begin_where_the_state_of_those_begun_leaves_no_memory():
 def test_a_job_larger_than_the_memory_kept_for_states_begins_when_nothing_else_has():
     held = [contender("huge", "final", 1, begun=False, mib=5000)]
     assert turns(mib=1000).choose(held, 0.0) == "huge"
+
+
+def test_the_prompts_of_a_job_take_their_part_of_the_memory_and_one_that_is_shared_takes_it_once():
+    begun = contender("final", "final", 1, mib=200, text={1: 500})
+    other = contender("other", "draft", 2, begun=False, mib=200, text={2: 500})
+    same = contender("same", "draft", 3, begun=False, mib=200, text={1: 500})
+    assert turns(mib=1000).choose([begun, other], 0.0) == "final"
+    assert turns(mib=1000).choose([begun, same], 0.0) == "same"
+
+
+def test_prompts_that_are_kept_for_nobody_take_memory_too():
+    held = [contender("final", "final", 1, mib=400), contender("draft", "draft", 2, begun=False, mib=400)]
+    assert turns(mib=1000).choose(held, 0.0, kept_text_bytes={7: 300 * MIB}) == "final"
+    assert turns(mib=1000).choose(held, 0.0, kept_text_bytes={7: 200 * MIB}) == "draft"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pytest
+import torch
 
+from hidream_studio.engine.devices import Device
 from hidream_studio.engine.messages import (
     Broken,
     Draw,
@@ -28,18 +32,26 @@ from hidream_studio.job.request import GenerationRequest
 
 SPEC = WorkerSpec(
     checkpoint="", profile=None, device="cpu", precision=None, fused=None, threads=1, preview_interval_s=0.0,
-    version="0",
 )  # fmt: skip
 
 
 class SmallGpu:
     """Draws grey pictures; those above 512² need more memory than it has, and seed 13 breaks it."""
 
-    device = "cpu"
-    model_name = fingerprint = numeric_path = "fake"
+    runs_on = Device(torch.device("cpu"))
+    kept_text_bytes: ClassVar[dict[int, int]] = {}
 
     def __init__(self) -> None:
         self.open_renders = 0
+        self.alive_when_freed: list[bool] = []  # whether a failed job's tensor still was, each time memory was freed
+        self._state: weakref.ref[torch.Tensor] | None = None
+
+    def text_bytes(self, job: Job) -> dict[int, int]:
+        return {}
+
+    def free_memory(self) -> None:
+        assert self._state is not None
+        self.alive_when_freed.append(self._state() is not None)
 
     def check_prompt(self, job: Job) -> None: ...
 
@@ -47,6 +59,8 @@ class SmallGpu:
 
     def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
         self.open_renders += 1
+        state = torch.zeros(1000)
+        self._state = weakref.ref(state)
         try:
             pixels = np.full((job.height, job.width, 3), 128, np.uint8)
             for index in range(job.steps):
@@ -56,6 +70,8 @@ class SmallGpu:
                     raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore lines")
                 if job.seed == 14:
                     raise RuntimeError("shapes do not fit")
+                if job.seed == 16:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
                 if job.seed == 15:
                     raise MemoryError("Unable to allocate 7.28 TiB for an array with shape (1000000000000,)")
                 yield Step(index, job.steps, lambda: pixels)
@@ -119,3 +135,10 @@ def test_python_s_own_memory_error_is_told_as_one_too():
     assert ends(said) == {"0": "out_of_memory", "1": "finished"}
     (failure,) = [message for message in said if isinstance(message, Failed)]
     assert failure.message.startswith("drawing 256×256 needed another 7.28 TiB in this machine's memory, where")
+
+
+@pytest.mark.parametrize("too_large", [job(width=2048, height=2048), job(seed=16), job(seed=15)])
+def test_nothing_of_a_job_that_ran_out_of_memory_is_left_when_memory_is_freed(too_large: Job):
+    gpu = SmallGpu()
+    assert ends(said_of(gpu, too_large, job())) == {"0": "out_of_memory", "1": "finished"}
+    assert gpu.alive_when_freed == [False]

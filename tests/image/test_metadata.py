@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from hidream_studio.errors import RequestError
 from hidream_studio.image.metadata import picture_chunks, picture_facts, settings_from_chunks
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, HIDREAM_O1_IMAGE_DEV
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 
 A1111_TEXT = """masterpiece, a fox in snow
@@ -147,7 +147,7 @@ def test_a_text_under_our_name_that_is_not_ours_is_passed_over(text: str) -> Non
 def test_a_job_with_a_value_that_no_request_may_have_is_no_fact() -> None:
     texts = chunks(job())
     for field, value in (("steps", 10**6), ("width", "wide"), ("seed", -1), ("sampler", "other"), ("prompt", ""),
-                         ("guidance_scale", float("nan")), ("parent_id", 5), ("unknown", 1)):  # fmt: skip
+                         ("guidance_scale", float("nan")), ("parent_id", 5)):  # fmt: skip
         facts = json.loads(texts["hidream_studio"])
         facts["job"][field] = value
 
@@ -177,3 +177,14 @@ def test_a_hostile_line_is_read_in_a_moment() -> None:
             settings_from_chunks({"parameters": "a cat\n" + line})
         except RequestError:
             pass
+
+
+def test_what_a_newer_version_adds_to_a_job_is_told_and_the_rest_is_read() -> None:
+    texts = chunks(job())
+    facts = json.loads(texts["hidream_studio"])
+    facts["job"]["zoom"] = {"to": 2}
+
+    read = picture_facts({"hidream_studio": json.dumps(facts)})
+
+    assert read is not None and read.job == job()
+    assert [(one.field, one.asked) for one in read.adjustments if one.field == "zoom"] == [("zoom", '{"to": 2}')]

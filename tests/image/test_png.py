@@ -22,6 +22,7 @@ from hidream_studio.image.png import (
     MAX_TEXT_BYTES,
     decode_png,
     encode_png,
+    read_known_texts,
     read_size,
     read_text_chunks,
     with_text_chunks,
@@ -138,6 +139,52 @@ def test_a_text_that_would_unpack_to_a_hundred_times_its_limit_is_refused_in_a_m
             read_text_chunks(stranger(chunk(kind, head + bomb)))
         assert refusal.value.limit == MAX_TEXT_BYTES
     assert time.monotonic() - started < 1
+
+
+PARAMETERS = chunk(b"tEXt", b"parameters\x00a cat")
+FOREIGN = {
+    "large": chunk(b"tEXt", b"foreign\x00" + b"x" * 2 * MAX_TEXT_BYTES),
+    "damaged": chunk(b"tEXt", b"foreign\x00text")[:-1] + b"x",
+    "without keyword": chunk(b"tEXt", b"no keyword"),
+    "compressed in an unknown way": chunk(b"zTXt", b"foreign\x00\x01rest"),
+    "a bomb": chunk(b"zTXt", b"foreign\x00\x00" + zlib.compress(bytes(5_000_000))),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+def test_a_foreign_text_hides_no_settings_beside_it(foreign: bytes) -> None:
+    for chunks in ((foreign, PARAMETERS), (PARAMETERS, foreign)):
+        found = read_known_texts(stranger(*chunks), ["parameters"])
+        assert (found.texts, found.unread) == ({"parameters": "a cat"}, ())
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+def test_a_known_text_that_cannot_be_read_is_passed_over_with_its_reason(foreign: bytes) -> None:
+    if b"foreign" not in foreign:
+        return
+    found = read_known_texts(stranger(foreign, PARAMETERS), ["foreign", "parameters"])
+    assert found.texts == {"parameters": "a cat"}
+    assert len(found.unread) == 1 and "'foreign' was passed over" in found.unread[0]
+
+
+def test_of_a_thousand_bombs_under_a_known_name_one_is_looked_at() -> None:
+    bomb = chunk(b"zTXt", b"parameters\x00\x00" + zlib.compress(bytes(5_000_000)))
+    found = read_known_texts(stranger(*[bomb] * 1000), ["parameters"])
+    assert (found.texts, len(found.unread)) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"), [("漢字 ä".encode(), "漢字 ä"), ("ä ñ".encode("latin-1"), "ä ñ"), (b"plain", "plain")]
+)
+def test_a_text_is_read_as_utf_8_where_it_is_that_and_as_latin_1_where_not(raw: bytes, text: str) -> None:
+    for kind, data in ((b"tEXt", raw), (b"zTXt", b"\x00" + zlib.compress(raw))):
+        png = stranger(chunk(kind, b"parameters\x00" + data))
+        assert read_text_chunks(png) == read_known_texts(png, ["parameters"]).texts == {"parameters": text}
+
+
+@pytest.mark.parametrize("text", ["Ã©", "café", "Â©", "漢字", "\x80"])
+def test_what_we_write_is_read_as_it_was_also_where_latin_1_would_look_like_utf_8(text: str) -> None:
+    assert read_text_chunks(encode_png(noise(8, 8), {"parameters": text})) == {"parameters": text}
 
 
 def test_many_texts_are_limited_together() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from hidream_studio.errors import RequestError
 from hidream_studio.image.png import decode_png, encode_png
 from hidream_studio.image.preview import encode_preview
-from hidream_studio.image.sheet import MAX_SHEET_AREA_PX, Cell, contact_sheet, contact_sheet_png
+from hidream_studio.image.sheet import FONT_FILE, MAX_SHEET_AREA_PX, Cell, contact_sheet, contact_sheet_png
 from hidream_studio.image.thumbnail import make_thumbnail
 
 
@@ -106,3 +106,11 @@ def test_a_grid_that_is_none_is_refused(cells: list[list[Cell]]) -> None:
         contact_sheet(cells)
 
     assert refusal.value.field == "cells"
+
+
+def test_labels_are_drawn_in_a_font_that_the_package_brings() -> None:
+    assert (FONT_FILE.parent / "DEJAVU-LICENSE.txt").is_file()
+    cell = [[Cell(png=None)]]
+    empty, missing = (contact_sheet(cell, column_labels=[label]) for label in ("", "\uffff"))
+    drawn = {label: contact_sheet(cell, column_labels=[label]).tobytes() for label in ("×", "é", "ł", "→")}
+    assert len(set(drawn.values()) | {empty.tobytes(), missing.tobytes()}) == len(drawn) + 2, "a shape for each"

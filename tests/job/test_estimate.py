@@ -8,7 +8,7 @@ import pytest
 
 from hidream_studio.errors import CheckpointError
 from hidream_studio.job.estimate import CostKey, CostModel, CostSample, Speed
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, forward_flop, text_flop
 
 H200 = CostKey("NVIDIA H200", "bf16", "cuda-bf16-fused-cudnn", "8b")

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, UPSTREAM_BUCKETS, profile_by_id
-from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, nearest_patch_multiple, resolve_size
+from hidream_studio.job.sizes import (
+    MAX_AREA_PX,
+    MAX_ASKED_SIDE_PX,
+    MIN_SIDE_PX,
+    covering_box,
+    drawable,
+    nearest_patch_multiple,
+    read_size,
+    resolve_size,
+)  # fmt: skip
 
 
 def resolve(width: int, height: int, *, snap: bool) -> tuple[int, int]:
@@ -94,3 +103,36 @@ def test_every_size_is_either_refused_or_drawable(width: int, height: int, snap:
     else:
         assert min(size.width, size.height) >= MIN_SIDE_PX
         assert abs(size.width - width) <= 16 and abs(size.height - height) <= 16
+
+
+@given(st.integers(1, MAX_ASKED_SIDE_PX), st.integers(1, MAX_ASKED_SIDE_PX), st.sampled_from("xX×*"), st.booleans())
+def test_a_size_is_read_however_it_is_written(width: int, height: int, between: str, spaced: bool) -> None:
+    between = f" {between} " if spaced else between
+    assert read_size(f"{width}{between}{height}") == (width, height)
+
+
+@pytest.mark.parametrize("text", ["", "512", "512x", "x512", "-512x512", "512x512x512", "5.5x4", "٣٢x32", "1e3x1e3"])
+def test_what_is_no_size_is_not_read_as_one(text: str) -> None:
+    assert read_size(text) is None
+
+
+@given(st.floats(1, 1e5), st.floats(1, 1e5))
+def test_a_drawable_size_is_drawn_as_it_is(width: float, height: float) -> None:
+    size = drawable(width, height)
+    assert resolve(*size, snap=False) == size
+
+
+_SIDES = st.integers(1, 4000)
+
+
+@given(_SIDES, _SIDES, _SIDES, _SIDES)
+def test_the_covering_box_is_the_largest_middle_part_of_the_new_shape(
+    width: int, height: int, new_width: int, new_height: int
+) -> None:
+    left, top, right, bottom = covering_box(width, height, new_width, new_height)
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert (right - left) / (bottom - top) == pytest.approx(new_width / new_height)
+    assert (left, top) == pytest.approx((width - right, height - bottom))
+    assert min(left, top) == pytest.approx(0)
+    if width * new_height == height * new_width:
+        assert (left, top, right, bottom) == (0, 0, width, height)  # nothing is moved where nothing is cropped

@@ -11,8 +11,9 @@ from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
+from hidream_studio.job.record import JobRecord
 from hidream_studio.job.request import GenerationRequest
-from hidream_studio.library.records import ImageDraft, JobRecord
+from hidream_studio.library.records import ImageDraft
 
 
 def job(prompt: str = "a cat", **values: Any) -> Job:

@@ -15,8 +15,8 @@ from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
+from hidream_studio.job.record import Timings
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import ImageRecord
 
@@ -233,7 +233,7 @@ def test_a_vanished_or_damaged_file_is_told_as_such(library: Library, stored: St
 def test_a_dropped_png_of_this_library_is_recognised(library: Library, stored: Store) -> None:
     picture = stored("a fox", seed=99)
 
-    result = library.import_png(library.file_path(picture.id).read_bytes())
+    result = library.import_picture(library.file_path(picture.id).read_bytes())
 
     assert result.record == picture
     assert result.settings.source == "hidream_studio" and result.settings.request["seed"] == 99
@@ -242,7 +242,7 @@ def test_a_dropped_png_of_this_library_is_recognised(library: Library, stored: S
 def test_a_dropped_png_of_somebody_else_brings_settings_and_stores_nothing(library: Library) -> None:
     dropped = encode_png(np.zeros((8, 8, 3), np.uint8), {"parameters": "a dog\nSteps: 20, Seed: 5"})
 
-    result = library.import_png(dropped)
+    result = library.import_picture(dropped)
 
     assert result.record is None and result.settings.request == {"prompt": "a dog", "steps": 20, "seed": 5}
     assert library.images() == [] and library.jobs() == []

@@ -11,8 +11,8 @@ from library_making import draft, job, job_record, png
 
 from hidream_studio.errors import LibraryError, NotFoundError
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobError, Timings
 from hidream_studio.job.ids import new_id, new_ids
+from hidream_studio.job.record import JobError, Timings
 from hidream_studio.library.library import Library
 
 

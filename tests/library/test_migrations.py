@@ -66,7 +66,7 @@ def test_opening_again_changes_nothing(library: Library, data: Path) -> None:
         assert again.jobs() == [record]
         again.close()
     with sqlite3.connect(data / "library.sqlite3") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
     connection.close()
 
 
@@ -100,7 +100,7 @@ def test_cost_samples_come_back_the_newest_of_them_in_order(library: Library) ->
         {
             "device": "cpu", "precision": "fp32", "numeric_path": "eager", "fingerprint": "f", "image_tokens": number,
             "steps": 4, "text_tokens": 20, "negative_tokens": None if number % 2 else 5, "elapsed_s": 1.5,
-            "text_s": None, "steps_s": 1.0, "decode_s": 0.1, "png_s": 0.1,
+            "text_s": None, "steps_s": 1.0, "decode_s": 0.1, "png_s": 0.1, "reference_tokens": number,
         }
         for number in range(5)
     ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -231,13 +230,3 @@ def test_a_damaged_database_is_named_and_the_lock_let_go(data: Path) -> None:
     for _ in range(2):
         with pytest.raises(LibraryError, match=r"library\.sqlite3 is damaged or no library"):
             Library.open(data)
-
-
-def test_a_library_of_a_newer_version_is_not_touched(library: Library, data: Path) -> None:
-    library.close()
-    with sqlite3.connect(data / "library.sqlite3") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-
-    with pytest.raises(LibraryError, match="newer HiDream Studio"):
-        Library.open(data)

@@ -168,6 +168,42 @@ def test_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
     assert "is a file" in refused(tmp_path / "file")
 
 
+def test_one_file_of_a_checkpoint_gets_a_hint_at_its_folder(checkpoint_copy: Path, tmp_path: Path) -> None:
+    for name in (WEIGHTS, "config.json"):
+        assert f"is a file; a model is a folder: give the one that it is in, {checkpoint_copy}" in refused(
+            checkpoint_copy / name
+        )
+    alone = tmp_path / "hidream_o1_fp8.safetensors"
+    alone.write_bytes(b"")
+    assert "one file alone" in refused(alone) and "config.json" in refused(alone)
+
+
+@pytest.mark.parametrize("layout", ["models/o1", "models--HiDream-ai--HiDream-O1-Image/snapshots/8f3a"])
+def test_a_folder_above_a_checkpoint_gets_a_hint_at_it(checkpoint_copy: Path, tmp_path: Path, layout: str) -> None:
+    (tmp_path / layout).parent.mkdir(parents=True)
+    moved = checkpoint_copy.rename(tmp_path / layout)
+    assert f"has no config.json, so it is no checkpoint; did you mean {moved}?" in refused(
+        tmp_path / layout.partition("/")[0]
+    )
+
+
+def test_a_folder_inside_a_checkpoint_gets_a_hint_at_it(checkpoint_copy: Path) -> None:
+    (checkpoint_copy / "assets").mkdir()
+    assert f"did you mean {checkpoint_copy}?" in refused(checkpoint_copy / "assets")
+
+
+def test_a_folder_with_no_checkpoint_near_gets_no_hint(tmp_path: Path) -> None:
+    assert refused(tmp_path).endswith("so it is no checkpoint")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "tokenizer.json", "config.json"])
+def test_a_git_lfs_pointer_is_called_one(checkpoint_copy: Path, name: str) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 17000000000\n"
+    (checkpoint_copy / name).write_text(pointer)
+    message = refused(checkpoint_copy)
+    assert f"{name} is a Git LFS pointer" in message and "git lfs pull" in message
+
+
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
 def test_a_hub_that_cannot_be_reached_is_one_clear_line(tmp_path: Path, environment: dict[str, str]) -> None:
     code = "from hidream_studio.model.checkpoint import open_checkpoint; open_checkpoint('nobody/none-such')"

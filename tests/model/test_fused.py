@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.transformer import O1Transformer
+from hidream_studio.model.vision import VisionTokens
 from hidream_studio.model.weights import load_model
 
 pytestmark = [
@@ -18,37 +19,49 @@ pytestmark = [
 ]
 
 
-def step(model: O1Transformer, rows: int, cols: int, *text_lengths: int) -> Tensor:
+def step(model: O1Transformer, rows: int, cols: int, *text_lengths: int, pictures: int = 0) -> Tensor:
+    """With `pictures`, so many of 2×3 vision tokens and of 2×2 patches."""
     generator = torch.Generator().manual_seed(rows * cols)
-    prefixes = [model.encode_text(torch.arange(length, device=model.device)[None]) for length in text_lengths]
-    rotary = model.step_rotary(torch.tensor(text_lengths, device=model.device), rows, cols)
+    before, references = None, None
+    if pictures:
+        seen = torch.randn((6 * pictures, model.config.hidden_size), generator=generator)
+        ids = [1] + [2] * len(seen)
+        before = model.encode_pictures(ids, 2, VisionTokens(seen, (seen,), ((2, 3),) * pictures))
+        clean = torch.randn((1, 4 * pictures, 3072), generator=generator).to(model.device)
+        references = model.embed_patches(clean)
+    prefixes = [model.encode_text(torch.arange(length, device=model.device)[None], before) for length in text_lengths]
+    ends = torch.tensor([prefix.next_position for prefix in prefixes], device=model.device)
+    rotary = model.step_rotary(ends, rows, cols, ((2, 2),) * pictures)
     patches = torch.randn((1, rows * cols, 3072), generator=generator).to(model.device)
-    return model.forward_branches(patches, torch.tensor([0.3], device=model.device), prefixes, rotary).cpu()
+    t = torch.tensor([0.3], device=model.device)
+    return model.forward_branches(patches, t, prefixes, rotary, references).cpu()
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("accumulate", [True, False])
-@pytest.mark.parametrize("text_lengths", [(30,), (12, 5)])
+@pytest.mark.parametrize(("text_lengths", "pictures"), [((30,), 0), ((12, 5), 0), ((7, 3), 2)])
 def test_fused_blocks_draw_what_plain_ones_draw(
-    checkpoint: Checkpoint, model: O1Transformer, accumulate: bool, text_lengths: tuple[int, ...]
+    checkpoint: Checkpoint, model: O1Transformer, accumulate: bool, text_lengths: tuple[int, ...], pictures: int
 ) -> None:
     from hidream_studio.model.fused import FusedBlocks
 
     fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.float32)
     fused.run_blocks = FusedBlocks(fused, accumulate=accumulate, whole_tiles=False)
-    expected = step(model, 3, 4, *text_lengths)
-    assert float((step(fused, 3, 4, *text_lengths) - expected).norm() / expected.norm()) < 1e-5
+    expected = step(model, 3, 4, *text_lengths, pictures=pictures)
+    found = step(fused, 3, 4, *text_lengths, pictures=pictures)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("processors", [1, 4])  # with 1, the tms token's query would begin another wave
-@pytest.mark.parametrize("text_lengths", [(30,), (12, 5), (3, 9, 1)])
+@pytest.mark.parametrize(("text_lengths", "pictures"), [((30,), 0), ((12, 5), 0), ((3, 9, 1), 0), ((5, 2), 1)])
 def test_attention_in_parts_is_attention(
     checkpoint: Checkpoint,
     model: O1Transformer,
     monkeypatch: pytest.MonkeyPatch,
     processors: int,
     text_lengths: tuple[int, ...],
+    pictures: int,
 ) -> None:
     from hidream_studio.model import fused as module
 
@@ -64,8 +77,9 @@ def test_attention_in_parts_is_attention(
     fused = load_model(checkpoint, "cpu", torch.float32)
     fused.run_blocks = blocks = module.FusedBlocks(fused, whole_tiles=True)
     blocks._processors = processors * len(text_lengths) * checkpoint.config.heads
-    expected = step(model, 3, 4, *text_lengths)
-    assert float((step(fused, 3, 4, *text_lengths) - expected).norm() / expected.norm()) < 1e-5
+    expected = step(model, 3, 4, *text_lengths, pictures=pictures)
+    found = step(fused, 3, 4, *text_lengths, pictures=pictures)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
 @torch.inference_mode()
@@ -83,13 +97,15 @@ def test_a_trial_needs_no_weights_and_leaves_none_changed(
 
 
 @torch.inference_mode()
-def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transformer) -> None:
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transformer, pictures: int) -> None:
     from hidream_studio.model.fused import FusedBlocks
 
     fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, fp8=True)
     fused.run_blocks = FusedBlocks(fused, whole_tiles=False)
-    expected = step(model, 3, 4, 12, 5)
-    assert float((step(fused, 3, 4, 12, 5).float() - expected).norm() / expected.norm()) < 0.2
+    expected = step(model, 3, 4, 12, 5, pictures=pictures)
+    found = step(fused, 3, 4, 12, 5, pictures=pictures).float()
+    assert float((found - expected).norm() / expected.norm()) < 0.2
 
 
 @pytest.mark.gpu

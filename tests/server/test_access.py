@@ -17,15 +17,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from hidream_studio.errors import AccessError
-from hidream_studio.server.access import (
-    SESSION_S,
-    AccessMiddleware,
-    AccessRules,
-    access_rules,
-    is_loopback,
-    same_origin,
-    session_cookie_name,
-)
+from hidream_studio.server.access import MIN_TOKEN_CHARS, SESSION_S, AccessRules, access_rules, is_loopback
+from hidream_studio.server.app import middleware_stack
+from hidream_studio.server.links import Links
+from hidream_studio.server.same_site import same_origin
+from hidream_studio.server.token_check import session_cookie_name
 from hidream_studio.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
@@ -41,9 +37,8 @@ def guarded_app(rules: AccessRules) -> Starlette:
         await websocket.send_text("inside")
         await websocket.close()
 
-    app = Starlette(routes=[Route("/", home, methods=["GET", "POST"]), WebSocketRoute("/socket", echo)])
-    app.add_middleware(AccessMiddleware, rules=rules)
-    return app
+    routes = [Route("/", home, methods=["GET", "POST"]), WebSocketRoute("/socket", echo)]
+    return Starlette(routes=routes, middleware=middleware_stack(rules, Links()))
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +157,7 @@ def test_a_session_cookie_is_as_good_as_the_token_until_it_is_old_or_forged(
     issued, signature = session.split(".")
     for forged in (f"{int(issued) + 1}.{signature}", f"{issued}.", issued, "", ".", f"{issued}.{signature}x", "ü.ü"):
         assert not rules.accepts_session(forged), forged
-    assert not access_rules(Settings(token="another")).accepts_session(session)
+    assert not access_rules(Settings(token="another-token-for-tests")).accepts_session(session)
     later_s = time.time() + SESSION_S + 1
     monkeypatch.setattr(time, "time", lambda: later_s)
     assert not rules.accepts_session(session)
@@ -211,6 +206,9 @@ def test_the_token_comes_from_the_environment_or_a_file_and_never_is_empty(
     assert access_rules(Settings(token_file=file)).accepts_token("from-the-environment")
     monkeypatch.setenv("HIDREAM_STUDIO_TOKEN", "  ")
     with pytest.raises(AccessError, match="empty"):
+        access_rules(Settings())
+    monkeypatch.setenv("HIDREAM_STUDIO_TOKEN", "x" * (MIN_TOKEN_CHARS - 1))
+    with pytest.raises(AccessError, match=r"has 11 characters; it must have at least 12.*secrets"):
         access_rules(Settings())
     monkeypatch.delenv("HIDREAM_STUDIO_TOKEN")
     with pytest.raises(AccessError, match="cannot be read"):

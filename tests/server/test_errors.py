@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from hidream_studio.job.events import JobError, JobView
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
+from hidream_studio.job.record import JobError, JobView
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.server.errors import STATUS_OF_CODE, add_error_handlers, job_failure
 

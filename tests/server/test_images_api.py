@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from PIL.ExifTags import IFD, Base
 from studio_serving import StudioServer
 
+from hidream_studio.image.png import decode_png, encode_png, read_text_chunks
 from hidream_studio.job.ids import new_id
 
 
@@ -112,6 +117,49 @@ def test_a_png_of_a1111_brings_back_its_settings(server: StudioServer) -> None:
     assert "image" not in answer
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_picture_of_another_kind_brings_back_its_settings_too(server: StudioServer, kind: str) -> None:
+    exif = Image.Exif()
+    text = "a cat\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 9, Size: 512x768"
+    exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind, exif=exif.tobytes())
+    answer = server.client.post("/api/images/import", content=file.getvalue())
+    assert answer.status_code == 200
+    settings = answer.json()["settings"]
+    assert settings["request"]["seed"] == 9 and "DDIM" in settings["notes"][0]
+
+
+def test_the_line_for_other_tools_brings_back_the_same_picture_and_what_it_cannot_say_is_told(
+    server: StudioServer,
+) -> None:
+    asked = {"noise": "linked", "shift": 2.5, "sampler": "unipc", "steps": 3, "guidance_scale": 2.25}
+    drawn = server.draw(response_format="url", **asked)
+    text = read_text_chunks(server.client.get(drawn["url"]).content)["parameters"]
+
+    def imported(text: str) -> dict[str, Any]:
+        png = encode_png(np.zeros((8, 8, 3), np.uint8), {"parameters": text})
+        return dict(server.client.post("/api/images/import", content=png).json()["settings"])
+
+    settings = imported(text)
+    assert settings["notes"] == []
+    again = server.client.post("/generate/t2i", json=settings["request"]).json()
+    first = server.client.get(drawn["url"]).content
+    assert np.array_equal(decode_png(base64.b64decode(again["image"])), decode_png(first))
+
+    older = imported(text.replace("Noise: linked, ", ""))
+    assert any("whether the noise was linked" in note for note in older["notes"])
+
+
+@pytest.mark.parametrize("large", [b"x" * 1_500_000, b"x"], ids=["large", "damaged"])
+def test_a_text_of_somebody_else_hides_no_settings(server: StudioServer, large: bytes) -> None:
+    foreign = chunk(b"tEXt", b"foreign\x00" + large)
+    damaged = foreign[:-1] + bytes([foreign[-1] ^ 1])
+    png = encode_png(np.zeros((8, 8, 3), np.uint8), {"parameters": "a cat\nSteps: 20, Seed: 9"})
+    answer = server.client.post("/api/images/import", content=png[:33] + damaged + png[33:])
+    assert answer.json()["settings"]["request"] == {"prompt": "a cat", "steps": 20, "seed": 9}
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -147,3 +195,23 @@ def test_thumbnails_are_made_once(server: StudioServer) -> None:
     made_ns = thumb.stat().st_mtime_ns
     assert server.client.get(f"/api/images/{image_id}/thumb").content == thumb.read_bytes()
     assert thumb.stat().st_mtime_ns == made_ns
+
+
+def test_a_form_with_one_file_is_an_import_too(server: StudioServer) -> None:
+    drawn = server.draw(prompt="a posted cat")
+    file = server.client.get(f"/api/images/{drawn['id']}/file").content
+    answer = server.client.post("/api/images/import", files={"picture": ("a.png", file, "image/png")}, data={"a": "b"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["settings"]["request"]["prompt"] == "a posted cat"
+    for files, said in (
+        ([("a", ("a.png", file)), ("a", ("b.png", file))], "2 files"),
+        ([("a", (None, "no file"))], "0 files"),
+        ([("a", ("a.png", file))] * 3, "form"),
+        ([("a", ("a.txt", b"a text"))], "PNG"),
+    ):
+        refused = server.client.post("/api/images/import", files=files)
+        assert (refused.status_code, said in refused.json()["error"]["message"]) == (422, True), refused.text
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        broken = server.client.post("/api/images/import", content=b"broken", headers={"Content-Type": kind})
+        assert (broken.status_code, broken.json()["error"]["field"]) == (422, "body")
+        assert "form" in broken.json()["error"]["message"]

@@ -12,7 +12,7 @@ from PIL import Image
 from studio_serving import StudioServer
 
 from hidream_studio.job.job import Job
-from hidream_studio.server.openai_api import ImagesRequest, generation_request
+from hidream_studio.server.openai_request import ImagesRequest, adjustments_of, generation_request
 
 EXTRA = {"num_inference_steps": 2, "guidance_scale": 1.0}
 
@@ -110,12 +110,60 @@ def test_auto_is_the_official_bucket_and_a_quality_is_a_preset(server: StudioSer
     low = job_of(quality="low", size="1024x768")
     assert (low.width, low.height, low.steps, low.guidance_scale) == (1024, 768, 24, 1.0)
     assert job_of(size="1024x768", snap_resolution=True).width == 2304
+    assert job_of(size="1024×768") == job_of(size="1024X768") == job_of(size="1024x768")
+    highest = ImagesRequest.model_validate({"prompt": "a cat", "quality": "max"})
+    assert job_of(quality="max") == job_of(quality="high")
+    assert [(one.field, one.used) for one in adjustments_of(highest, server.studio)] == [("quality", "high")]
 
 
 def test_another_model_s_name_is_told_to_be_another(client: openai.OpenAI) -> None:
     answer = client.images.generate(model="dall-e-3", prompt="a cat", size="256x256", extra_body=EXTRA)
     assert answer.data is not None
     assert answer.data[0].adjustments[0]["asked"] == "dall-e-3"  # type: ignore[attr-defined]
+
+
+def test_what_is_taken_and_not_done_is_told_streamed_or_not(client: openai.OpenAI) -> None:
+    ignored = {"model": "dall-e-3", "style": "vivid", "moderation": "low", "user": "u1", "output_compression": 50}
+    asked = {"prompt": "a cat", "size": "250x256", **ignored}
+    answer = client.images.generate(**asked, extra_body=EXTRA)  # type: ignore[call-overload]
+    (streamed,) = client.images.generate(**asked, stream=True, extra_body=EXTRA)  # type: ignore[call-overload]
+    told = answer.data[0].adjustments
+    assert {adjustment["field"] for adjustment in told} >= {*ignored, "width"}
+    assert streamed.adjustments == told
+    styled = next(adjustment for adjustment in told if adjustment["field"] == "style")
+    assert (styled["asked"], styled["used"]) == ("vivid", "none")
+
+
+def test_a_url_is_streamed_where_one_is_asked_for(client: openai.OpenAI, server: StudioServer) -> None:
+    stream = client.images.generate(
+        prompt="a cat", size="256x256", stream=True, response_format="url", extra_body=EXTRA
+    )
+    (done,) = list(stream)
+    assert not done.b64_json
+    assert server.client.get(done.url).content.startswith(b"\x89PNG")  # type: ignore[union-attr]
+
+
+def test_that_api_s_own_defaults_and_empty_fields_are_taken_and_need_no_word(client: openai.OpenAI) -> None:
+    defaults = {
+        "background": "auto", "moderation": "auto", "n": 1, "output_compression": 100, "output_format": "png",
+        "partial_images": 0, "quality": "auto", "stream": False,
+    }  # fmt: skip
+    empty = dict.fromkeys(("model", "style", "user", "negative_prompt", "response_format", "seed"), "")
+    answer = client.images.generate(prompt="a cat", size="256X256", extra_body={**defaults, **empty, **EXTRA})  # type: ignore[arg-type]
+    assert answer.data is not None
+    assert picture(answer.data[0].b64_json).size == (256, 256)
+    assert {adjustment["field"] for adjustment in answer.data[0].adjustments} <= {"width", "height", "size"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "size", ["big", "256", "256x", "0x5", "256*256", "99999x256", "1e3x256", "x", "９x９", "9" * 40]
+)
+def test_a_size_that_is_none_is_answered_in_words(server: StudioServer, size: str) -> None:
+    answer = server.client.post("/v1/images/generations", json={"prompt": "a cat", "size": size})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["field"] == "size"
+    assert "pattern" not in error["message"] and "[" not in error["message"]
 
 
 @pytest.mark.parametrize(

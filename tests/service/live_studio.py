@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hidream_studio.job.events import Event, JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.job.request import JobRequest
 from hidream_studio.library.library import Library
 from hidream_studio.scheduler.watchdog import Patience
+from hidream_studio.service.event_log import Event
 from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hidream_studio.job.events import Event
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import Event, EventLog
 
 
 async def read(events: AsyncIterator[Event], count: int) -> list[Event]:

@@ -11,14 +11,14 @@ import pytest
 from live_studio import LiveStudio, asked
 
 from hidream_studio.errors import ConflictError, LibraryError
-from hidream_studio.job.events import Event
 from hidream_studio.job.request import FinishRequest, SheetRequest
 from hidream_studio.library.database import Database
 from hidream_studio.library.library import Library
+from hidream_studio.page.contact import sheet_png
+from hidream_studio.page.feed import Feed
+from hidream_studio.page.state.session import Session
+from hidream_studio.service.event_log import Event
 from hidream_studio.service.views import JobView
-from hidream_studio.studio.contact import sheet_png
-from hidream_studio.studio.feed import Feed
-from hidream_studio.studio.session import Session
 
 
 def refused(live: LiveStudio, work: Any) -> None:
@@ -54,9 +54,9 @@ def test_no_call_reads_or_writes_the_library_on_the_event_loop(live: LiveStudio,
     assert len(asked_in) >= 8
     session = live.call(lambda: Session(studio))
     live.run(session.load())
-    price_s = live.call(lambda: session.finish_price(list(session.model), "high"))
+    price_s = live.call(lambda: session.finishing.price(list(session.model), "high"))
     assert price_s > 0
-    live.run(session.refresh_job(draft.id))
+    live.run(session.shown.refresh_job(draft.id))
     assert loop_thread not in asked_in
 
 
@@ -69,11 +69,11 @@ def test_a_job_that_ends_while_the_sheet_is_read_is_shown_as_it_is(live: LiveStu
     def slowly(library: Library, **query: Any) -> Any:
         found = read(library, **query)
         live.wait(view.id)
-        live.run(session.refresh_job(view.id))  # what the page's feed does when it hears of the end
+        live.run(session.shown.refresh_job(view.id))  # what the page's feed does when it hears of the end
         return found
 
     monkeypatch.setattr(Library, "images", slowly)
-    live.run(session.reload())
+    live.run(session.shown.reload())
     version = live.call(lambda: session.model.version(view.id))
     assert version is not None
     assert (version.state, version.has_image) == ("finished", True)

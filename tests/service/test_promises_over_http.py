@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from served import Served
 
 from hidream_studio.library.library import Library
+from served import Served
 
 RENDER = {"prompt": "a large picture", "width": 512, "height": 512, "steps": 50, "guidance_scale": 3.0, "seed": 3}
 
@@ -21,7 +22,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, golden_checkpoint: Path) ->
     server = Served(tmp_path_factory.mktemp("data"), golden_checkpoint)
     server.until_ready()
     yield server
-    server.end()
+    server.stop()
 
 
 def same_pixels(one: bytes, other: bytes) -> bool:
@@ -84,7 +85,7 @@ def test_after_kill_9_of_the_server_finished_pictures_are_there_all_jobs_run_onc
     server.until_step(running, 5)
     worker = server.worker()
     assert worker is not None
-    server.end(kill=True)
+    server.stop(signal.SIGKILL)
     worker.wait(10)
     server = Served(tmp_path, golden_checkpoint)
     try:
@@ -99,7 +100,7 @@ def test_after_kill_9_of_the_server_finished_pictures_are_there_all_jobs_run_onc
         server.until_ended(anew)
         assert same_pixels(server.file(anew), server.file(running))  # in its second go as if nothing had been
     finally:
-        server.end()
+        server.stop()
     library = Library.open(tmp_path)
     attempts = [library.job(job_id).attempts for job_id in (done, running, *waiting)]
     library.close()

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
 from served import END_STATES, Served
 
 pytestmark = pytest.mark.soak
@@ -106,7 +107,7 @@ def test_500_jobs_with_cancels_kills_and_reconnects_lose_nothing_and_leave_memor
     finally:
         for reader in readers:
             reader.stop = True
-        server.end()
+        server.stop()
     for thread in threads:
         thread.join()
     finished = {job_id for job_id, state in states.items() if state == "finished"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from live_studio import LiveStudio, asked
 from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
-from hidream_studio.errors import ConflictError, NotFoundError, PromptError, QueueFullError, RequestError
+from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, PromptError, QueueFullError, RequestError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import decode_png, read_text_chunks
 from hidream_studio.job.request import FinishRequest, SheetRequest
@@ -267,6 +269,15 @@ def test_keep_composition_stays_near_its_draft_the_nearer_the_smaller_its_streng
     assert distances == sorted(distances)
 
 
+def test_keep_composition_in_another_shape_keeps_the_middle_of_its_draft_unstretched(live: LiveStudio):
+    draft = live.draw(width=512, height=512, steps=2, noise="linked")
+    request = FinishRequest(mode="keep-composition", width=512, height=256, strength=0.0)
+    end = live.wait(live.run(live.studio.finish(draft.id, request)).id)
+    assert np.array_equal(pixels(live, end.id), pixels(live, draft.id)[128:384])
+    said = [(one.field, one.asked, one.used) for one in end.adjustments if one.field == "draft"]
+    assert said == [("draft", "512x512", "512x256")]
+
+
 def test_a_draft_that_is_gone_cannot_be_finished(live: LiveStudio):
     with pytest.raises(NotFoundError):
         live.run(live.studio.finish(UNKNOWN, FinishRequest()))
@@ -349,6 +360,28 @@ def test_a_full_disk_fails_the_job_with_its_reason_and_leaves_nothing_half_writt
     assert sorted((live.settings.data / "images").rglob("*")) == before
     monkeypatch.undo()
     assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"
+
+
+def test_a_disk_that_fills_while_drawing_leaves_no_job_that_runs_for_ever(live: LiveStudio):
+    view = live.submit(steps=60)
+    live.until_step(view.id, 2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file can be written: neither picture nor database
+    try:
+        end = live.wait(view.id)
+        assert (end.state, end.error and end.error.code) == ("failed", "storage_full")
+        assert live.library.job(view.id).state == "running"  # the last that could be written
+        assert live.job(view.id) == end
+        assert [job.id for job in live.run(live.studio.jobs(states=("failed",), limit=1))] == [view.id]
+        with pytest.raises(ConflictError, match="already failed"):
+            live.run(live.studio.cancel(view.id))
+        with pytest.raises(LibraryError):
+            live.run(live.studio.retry(view.id))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert live.wait(live.run(live.studio.retry(view.id)).id).state == "finished"
+    live.until(lambda: live.library.job(view.id).state == "failed")
+    assert live.job(view.id) == replace(end, step=0)
 
 
 def test_whatever_keeps_a_picture_from_the_library_its_job_ends_with_an_error_of_ours(

@@ -8,12 +8,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from hidream_studio.bench.checks import Judges, find_judges
 from hidream_studio.bench.client import ImageServer, OpenAiServer, StudioServer
 from hidream_studio.bench.folder import RunFolder
 from hidream_studio.bench.losses import measure_losses
@@ -55,10 +57,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "hidream-studio bench
 def _run(arguments: argparse.Namespace, command: str) -> int:
     wishes = wishes_of(arguments)
     limits = dict(parse_limit(text) for text in arguments.limit) or None
+    judges = find_judges(wishes.prompts)
     server = _server(arguments, wishes.fixed)
     try:
         identity = _wait_until_ready(server, arguments.url)
         settled = settle(wishes, server, identity)
+        settled = replace(settled, notes=(*settled.notes, *judges.notes))
         plan = settled.plan
         out = arguments.out or DEFAULT_OUT / f"{_slug(plan)}-{plan.short_hash()}"
         about = {
@@ -68,7 +72,7 @@ def _run(arguments: argparse.Namespace, command: str) -> int:
         }  # fmt: skip
         folder = RunFolder.open(out, plan.identity(), about)
         try:
-            return _measure_and_report(settled, arguments.repeat, server, folder, limits)
+            return _measure_and_report(settled, judges, arguments.repeat, server, folder, limits)
         finally:
             folder.close()
     finally:
@@ -76,8 +80,9 @@ def _run(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _measure_and_report(
-    settled: Settled, repeats: int, server: ImageServer, folder: RunFolder, limits: dict[str, float] | None
-) -> int:
+    settled: Settled, judges: Judges, repeats: int, server: ImageServer, folder: RunFolder,
+    limits: dict[str, float] | None,
+) -> int:  # fmt: skip
     plan = settled.plan
     planned = sum(1 for _ in shots(plan, repeats))
     _announce(settled, planned, folder)
@@ -97,7 +102,7 @@ def _measure_and_report(
     if not folder.samples:
         raise failure or RemoteError("nothing was measured")
     _say("comparing the pictures and writing the report …")
-    losses = measure_losses(plan, folder)
+    losses = measure_losses(plan, folder, judges)
     results = gather(plan, about, settled.notes, folder.samples, losses, limits=limits, planned=planned)
     page = write_report(results, folder)
     print(plain_text(summary_table(results)))  # noqa: T201 - results go to stdout

@@ -13,7 +13,7 @@ from hidream_studio.bench.plan import Plan, Setting
 from hidream_studio.bench.summary import Row
 from hidream_studio.errors import CheckpointError
 from hidream_studio.job.estimate import CostKey, CostModel, CostSample
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.job.workload import SHAPE_8B, TEMPLATE_TOKENS, ModelShape, Workload
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 

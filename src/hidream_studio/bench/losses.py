@@ -12,11 +12,11 @@ from statistics import fmean
 import numpy as np
 from PIL import Image
 
-from hidream_studio.bench.adherence import check
+from hidream_studio.bench.checks import Judges
 from hidream_studio.bench.folder import RunFolder, Sample
 from hidream_studio.bench.metrics import METRICS_BY_KEY, Pixels, compare, seam_ratio
 from hidream_studio.bench.plan import Asked, Plan
-from hidream_studio.bench.suites import Prompt, asked_of
+from hidream_studio.bench.suites import Prompt
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,12 @@ class PictureLoss:
 
 
 def measure_losses(
-    plan: Plan, folder: RunFolder, *, on_done: Callable[[], None] = lambda: None, threads: int | None = None
+    plan: Plan,
+    folder: RunFolder,
+    judges: Judges,
+    *,
+    on_done: Callable[[], None] = lambda: None,
+    threads: int | None = None,
 ) -> list[PictureLoss]:
     """One entry for each setting, prompt and seed that was drawn; in the plan's order."""
     pictures = first_pictures(folder.samples)
@@ -51,7 +56,7 @@ def measure_losses(
         sample = pictures[setting_id, prompt_index, seed]
         reference = pictures.get((reference_id or "", prompt_index, seed))
         has_other = reference is not None and reference_id != setting_id
-        loss = _loss(folder, sample, reference if has_other else None, prompt)
+        loss = _loss(folder, sample, reference if has_other else None, prompt, judges)
         on_done()
         return loss
 
@@ -86,10 +91,9 @@ def mean_losses(losses: Sequence[PictureLoss]) -> dict[str, dict[str, float]]:
     }
 
 
-def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: Prompt) -> PictureLoss:
+def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: Prompt, judges: Judges) -> PictureLoss:
     pixels = folder.pixels(sample)
     values: dict[str, float] = {}
-    wrong: tuple[str, ...] = ()
     resized = False
     if reference is not None:
         reference_pixels = folder.pixels(reference)
@@ -97,8 +101,9 @@ def _loss(folder: RunFolder, sample: Sample, reference: Sample | None, prompt: P
         resized = (sample.width, sample.height) != size
         values |= compare(brought_to(pixels, size), reference_pixels)
     values["seam_ratio"] = seam_ratio(pixels)
-    asked = asked_of(prompt)
-    if asked is not None:
-        wrong = check(pixels, asked).wrong
+    wrong = judges.wrong(prompt, pixels)
+    if wrong is not None:
         values["adherence"] = 0.0 if wrong else 1.0
-    return PictureLoss(sample.setting_id, sample.prompt_index, prompt.prompt_class, sample.seed, values, resized, wrong)
+    return PictureLoss(
+        sample.setting_id, sample.prompt_index, prompt.prompt_class, sample.seed, values, resized, wrong or ()
+    )

@@ -17,6 +17,8 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
+from hidream_studio.job.sizes import PATCH_PX
+
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Luma = NDArray[np.float32]  # (H, W), in [0, 255]
 
@@ -27,7 +29,6 @@ MS_SSIM_MIN_SIDE = 11 * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # the 11-tap window sti
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # Wang et al. 2004
 GMSD_C = 170.0  # Xue et al. 2014, for luma in [0, 255]
 HIGH_FREQUENCY = 0.25  # cycles per pixel: finer than half of what the grid can hold
-PATCH_PX = 32  # upstream models/pipeline.py PATCH_SIZE
 
 
 @dataclass(frozen=True)

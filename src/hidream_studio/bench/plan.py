@@ -15,7 +15,7 @@ from typing import Any, Literal
 from hidream_studio.bench.suites import Prompt
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
-from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
+from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, PATCH_PX, read_size
 
 Api = Literal["studio", "openai"]
 Asked = tuple[int, int]  # width, height in px, as asked
@@ -103,7 +103,7 @@ class Setting:
 
     @property
     def image_tokens(self) -> int:
-        return (self.resolved.width // 32) * (self.resolved.height // 32)
+        return (self.resolved.width // PATCH_PX) * (self.resolved.height // PATCH_PX)
 
 
 @dataclass(frozen=True)
@@ -176,17 +176,16 @@ def parse_variant(text: str) -> Variant:
 
 def parse_size(text: str, option: str = "--size") -> Asked:
     """`WxH` in px. The server's own limits are the server's to check."""
-    match = re.fullmatch(r"\s*([0-9]{1,6})\s*[xX×]\s*([0-9]{1,6})\s*", text)
-    if not match:
+    sides = read_size(text)
+    if sides is None:
         raise RequestError(f"{option} {text!r} is not WIDTHxHEIGHT in pixels, as in 1024x1024", field="size")
-    width, height = int(match[1]), int(match[2])
-    for side in (width, height):
+    for side in sides:
         if not 1 <= side <= MAX_ASKED_SIDE_PX:
             raise RequestError(
                 f"{option} {text!r}: a side must be from 1 to {MAX_ASKED_SIDE_PX} px", field="size",
                 limit=[1, MAX_ASKED_SIDE_PX],
             )  # fmt: skip
-    return width, height
+    return sides
 
 
 def parse_reference(text: str, variants: Sequence[Variant]) -> ReferenceChoice | None:

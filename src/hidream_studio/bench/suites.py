@@ -1,17 +1,27 @@
 """Prompts to judge settings by, sorted into classes: where few steps and small sizes show first, and where they do not.
 
-Knows no server. The suite of the embedded model carries what each prompt demands, so that a program can check it.
+Knows no server. A prompt may carry what it demands and who can check it; what demands mean is for the judge to know.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
+from typing import Any
 
-from hidream_studio.bench.world.captions import Asked, caption
-from hidream_studio.bench.world.scenes import Kind, draw_scene
 from hidream_studio.errors import RequestError
+from hidream_studio.settings import EMBEDDED_CHECKPOINT
+
+EMBEDDED_PROMPTS = EMBEDDED_CHECKPOINT / "prompts.json"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a picture has to show, in a judge's own words."""
+
+    judge: str  # its name among the entry points: checks.py
+    demands: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Prompt:
     text: str
     prompt_class: str  # pictures of one class are judged together
     hard: bool = False  # whether loss is expected to show early
-    scene_seed: int | None = None  # of the embedded model's suite: draws again what it demands
+    check: Check | None = None  # None: no program can tell whether a picture shows it
 
 
 _HARD = (
@@ -60,14 +70,6 @@ _FORGIVING = (
     ("painted", "An abstract oil painting of large overlapping shapes in ochre and blue, visible brushwork"),
 )
 
-_TINY_KINDS: tuple[tuple[str, Kind, bool], ...] = (
-    ("one object", "one", False), ("two objects", "two", False), ("several objects", "three", True),
-    ("text on signs", "sign", True), ("sign and object", "sign and thing", True),
-)  # fmt: skip
-_TINY_PER_CLASS = 4
-_FINE = "fine patterns"
-_FINE_KIND: Kind = "one"
-
 
 def hard_cases() -> tuple[Prompt, ...]:
     """For HiDream-O1-Image: the hard ones, and the forgiving ones beside them."""
@@ -76,22 +78,9 @@ def hard_cases() -> tuple[Prompt, ...]:
 
 
 def tiny_cases() -> tuple[Prompt, ...]:
-    """For o1-tiny: scenes of its world, always the same; each demand can be checked by program."""
-    prompts: list[Prompt] = []
-    for class_index, (prompt_class, kind, hard) in enumerate(_TINY_KINDS):
-        for index in range(_TINY_PER_CLASS):
-            prompts.append(_tiny_prompt(1000 * class_index + index, kind, prompt_class, hard))
-    fine = (seed for seed in range(5000, 6000) if _has_texture(seed))
-    return (*prompts, *(_tiny_prompt(next(fine), "one", _FINE, True) for _ in range(_TINY_PER_CLASS)))
-
-
-def asked_of(prompt: Prompt) -> Asked | None:
-    """What a prompt of the embedded model's suite demands; None where no program can tell, or the world has changed."""
-    if prompt.scene_seed is None:
-        return None
-    kind = next((kind for name, kind, _hard in _TINY_KINDS if name == prompt.prompt_class), _FINE_KIND)
-    asked = _asked(prompt.scene_seed, kind)
-    return asked if asked.prompt == prompt.text else None
+    """For the embedded model: always the same, and each can be checked by the judge that it names."""
+    found = json.loads(EMBEDDED_PROMPTS.read_text(encoding="utf-8"))
+    return tuple(Prompt(one["text"], one["class"], one["hard"], Check(**one["check"])) for one in found)
 
 
 SUITES: dict[str, Callable[[], tuple[Prompt, ...]]] = {"hard-cases": hard_cases, "o1-tiny": tiny_cases}
@@ -108,16 +97,3 @@ def suite(name: str) -> tuple[Prompt, ...]:
     if name not in SUITES:
         raise RequestError(f"--suite {name!r} is unknown; there are {', '.join(SUITES)}", field="suite")
     return SUITES[name]()
-
-
-def _asked(seed: int, kind: Kind) -> Asked:
-    random = Random(seed)
-    return caption(draw_scene(random, kind), random)
-
-
-def _tiny_prompt(seed: int, kind: Kind, prompt_class: str, hard: bool) -> Prompt:
-    return Prompt(_asked(seed, kind).prompt, prompt_class, hard, scene_seed=seed)
-
-
-def _has_texture(seed: int) -> bool:
-    return any(thing.texture != "plain" for thing in _asked(seed, "one").things)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hidream_studio.errors import AccessError, RequestError, StudioError
 
 EXIT_FAILED = 1
 EXIT_WRONG_CALL = 2
+BENCH_PACKAGES = ("scipy", "skimage")  # of the extra `bench`
 DEBUG_VARIABLE = "HIDREAM_STUDIO_DEBUG"  # set, it shows the traceback of what should never happen
 
 
@@ -41,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words[:1] == ["bench"]:  # its options are its own, also --help
-        from hidream_studio.bench.cli import main as bench
-
+        bench = _bench()
         code: int = bench(words[1:])
         return code
     from hidream_studio.cli.options import parser
@@ -50,6 +50,20 @@ def _run(words: list[str]) -> int:
     arguments = parser().parse_args(words)
     command = importlib.import_module(f"hidream_studio.cli.{arguments.command}")
     return int(command.run(arguments))
+
+
+def _bench() -> Callable[[Sequence[str]], int]:
+    """The benchmark, or what to install for it."""
+    try:
+        from hidream_studio.bench.cli import main as bench
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in BENCH_PACKAGES:
+            raise
+        raise StudioError(
+            f"the benchmark needs {error.name}, which is not installed: pip install 'hidream-studio[bench]' "
+            "(in a checkout: make studio)"
+        ) from error
+    return bench
 
 
 def _complain(message: str, code: int) -> int:

@@ -78,21 +78,21 @@ def _processor() -> Iterator[Finding]:
 def _gpus(settings: Settings) -> Iterator[Finding]:
     print("looking for devices (starting torch) …", file=sys.stderr)
     try:
-        import torch
+        from hidream_studio.engine.devices import gpus, why_no_gpu
     except (ImportError, OSError) as error:
         yield Finding("lacks", "device", f"torch cannot be started: {error}")
         return
-    if not torch.cuda.is_available():
-        why = "this torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU or driver is found"
-        text = f"no GPU ({why}): the small model runs on the CPU; HiDream-O1-Image (8B) would take hours a picture"
-        yield Finding("lacks" if settings.device.startswith("cuda") else "note", "device", text)
-        return
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        total_gib = properties.total_memory / GIB
+    found = gpus()
+    if not found:
+        slow = "the small model runs on the CPU; HiDream-O1-Image (8B) would take hours a picture"
+        text = f"no GPU ({why_no_gpu()}): {slow}"
+        yield Finding("note" if settings.device in ("auto", "cpu") else "lacks", "device", text)
+    for device in found:
+        total_gib, capability = (device.total_bytes or 0) / GIB, device.capability
         enough = total_gib >= BF16_8B_GIB
-        capability = f"{properties.major}.{properties.minor}"
-        text = f"cuda:{index} {properties.name}, {total_gib:.0f} GiB, compute capability {capability}"
+        text = f"{device} {device.name}, {total_gib:.0f} GiB"
+        if capability is not None:
+            text += f", compute capability {capability[0]}.{capability[1]}"
         advice = "" if enough else f"; HiDream-O1-Image (8B) in bf16 needs about {BF16_8B_GIB:.0f} GiB"
         yield Finding("ok" if enough else "note", "device", text + advice)
 

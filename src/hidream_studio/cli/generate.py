@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -16,14 +17,15 @@ import hidream_studio
 from hidream_studio.cli.options import MODEL_OPTIONS, request_from, settings_from
 from hidream_studio.cli.progress import Progress
 from hidream_studio.errors import RequestError, StudioError
+from hidream_studio.image.convert import Kind, converted, kind_of
 from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import PinnedJob, pin
 from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
 from hidream_studio.settings import Settings, openmp_waiting
@@ -32,7 +34,7 @@ from hidream_studio.settings import Settings, openmp_waiting
 def run(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
     settings = settings_from(arguments)
-    _check_out(arguments.out)
+    kind = _check_out(arguments.out, force=arguments.force)
     if arguments.url is not None:
         from hidream_studio.cli.remote import draw_remotely
 
@@ -40,8 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
         png, facts = draw_remotely(arguments.url, request, settings)
     else:
         png, facts = _draw_here(request, settings)
-    out = arguments.out or Path(f"hidream-{facts['seed']}.png")
-    _write(out, png)
+    content, lost = converted(png, kind)
+    if arguments.out is not None:
+        out = arguments.out
+        _write(out, content)
+    else:
+        out = _write_numbered(Path(f"hidream-{facts['seed']}.png"), content)
+    if lost is not None:
+        print(lost, file=sys.stderr)
     _tell_adjustments(facts["adjustments"])
     print(json.dumps({"path": str(out), **facts}, ensure_ascii=False, indent=2) if arguments.json else out)
     return 0
@@ -116,24 +124,47 @@ def _refuse_model_options(arguments: argparse.Namespace) -> None:
         raise RequestError(f"--{said[0]} is the server's own affair; it cannot be said with --url", field=said[0])
 
 
-def _check_out(out: Path | None) -> None:
-    """Before the work, not after it."""
+def _check_out(out: Path | None, *, force: bool) -> Kind:
+    """What kind of file it will be; refused before the work, not after it."""
     if out is None:
-        return
+        return "png"
     if out.is_dir():
         raise RequestError(f"--out {out} is a folder; name a file in it", field="out")
     if not out.parent.is_dir():
         raise RequestError(f"--out {out}: there is no folder {out.parent}", field="out")
     if not os.access(out if out.exists() else out.parent, os.W_OK):
         raise RequestError(f"--out {out} cannot be written", field="out")
+    kind = kind_of(out.suffix)
+    if out.is_file() and not force:
+        raise RequestError(f"--out {out} exists; --force writes over it", field="out")
+    return kind
 
 
-def _write(out: Path, png: bytes) -> None:
+def _write_numbered(out: Path, content: bytes) -> Path:
+    """Under that name, or with -2, -3 … after it where that is taken. Returns the name."""
+    for number in itertools.count(1):
+        free = out if number == 1 else out.with_stem(f"{out.stem}-{number}")
+        try:
+            free.touch(exist_ok=False)  # ours from now on, whoever else draws this seed in this folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StudioError(f"{free} cannot be written: {error.strerror or error}") from error
+        try:
+            _write(free, content)
+        except BaseException:
+            free.unlink(missing_ok=True)
+            raise
+        return free
+    raise AssertionError("numbers do not end")
+
+
+def _write(out: Path, content: bytes) -> None:
     """Whole or not at all; a device or a pipe is written into, never replaced."""
     if out.exists() and not out.is_file():
         try:
-            out.write_bytes(png)
+            out.write_bytes(content)
         except OSError as error:
             raise StudioError(f"{out} cannot be written: {error}") from error
     else:
-        write_durably(out.absolute(), png)
+        write_durably(out.absolute(), content)

@@ -23,7 +23,7 @@ _REQUEST_FIELDS = {
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
 }  # fmt: skip
 MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
-_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "queue_limit")
+_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +82,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--port", type=int, help="port (7860); 0 for any that is free")
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder for pictures and history")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token; or set HIDREAM_STUDIO_TOKEN")
+    serve.add_argument("--root-path", metavar="/PATH", help="what a proxy puts before every path, taken off or not")
     serve.add_argument("--queue-limit", type=int, metavar="N", help="jobs that may wait (200)")
 
 
@@ -103,7 +104,13 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--noise", choices=get_args(Noise), help="linked: one seed is one picture at every size")
     generate.add_argument("--url", metavar="SERVER", help="ask a running server, which has the model already")
     generate.add_argument("--token-file", type=Path, metavar="FILE", help="the server's token; or HIDREAM_STUDIO_TOKEN")
-    generate.add_argument("--out", type=Path, metavar="FILE.png", help="where to write it (hidream-SEED.png)")
+    generate.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where to write it: .png, .jpg or .webp, as it ends (hidream-SEED.png, then hidream-SEED-2.png …)",
+    )
+    generate.add_argument("--force", action="store_true", help="write over the file of --out where there is one")
     generate.add_argument("--json", action="store_true", help="print all that is known of the picture, as JSON")
     _add_model_options(generate)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 
-from hidream_studio.errors import RequestError
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
-from hidream_studio.job.sizes import resolve_size
+from hidream_studio.job.sizes import parse_size, resolve_size
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -20,11 +18,3 @@ def run(arguments: argparse.Namespace) -> int:
     for why in dict.fromkeys(adjustment.why for adjustment in size.adjustments):
         print(why)
     return 0
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`512x768` as (512, 768), px. Raises RequestError for anything else."""
-    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip(), flags=re.ASCII)
-    if match is None:
-        raise RequestError(f"{text!r} is no size; write it as 512x768", field="size")
-    return int(match[1]), int(match[2])

@@ -8,7 +8,7 @@ import time
 import torch
 from platformdirs import user_cache_path
 
-from hidream_studio.engine.devices import is_out_of_memory
+from hidream_studio.engine.devices import Device, is_out_of_memory
 from hidream_studio.errors import DeviceError
 from hidream_studio.model.fused import FusedBlocks, keep_kernels, why_not_fused
 from hidream_studio.model.transformer import O1Transformer
@@ -33,6 +33,7 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
     if wanted is False:
         return None
     logger = logging.getLogger(__name__)
+    device = Device(model.device)
     why = why_not_fused(model)
     if why is None:
         keep_kernels(user_cache_path("hidream-studio") / "kernels")
@@ -40,31 +41,29 @@ def fused_blocks(model: O1Transformer, wanted: bool | None) -> FusedBlocks | Non
         try:
             blocks = FusedBlocks(model)
             blocks.try_out()
-            torch.cuda.synchronize(model.device)
+            device.synchronise()
         except Exception as error:  # a compiler that is missing, a driver that is too old: plain blocks need neither
             if is_out_of_memory(error):
                 raise
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
-            why = f"they failed on {torch.cuda.get_device_name(model.device)}: {told}"
-            _check_device(model.device, why)
+            why = f"they failed on {device.name}: {told}"
+            _check_device(device, why)
         else:
             logger.info("fused kernels are ready after %.1f s", time.perf_counter() - begun_s)
             return blocks
     if wanted:
-        mend = (
-            "; --precision bf16 would let them" if model.dtype == torch.float32 and model.device.type == "cuda" else ""
-        )
+        mend = "; --precision bf16 would let them" if model.dtype == torch.float32 and device.is_gpu else ""
         raise DeviceError(f"fused kernels were asked for, but {why}{mend}", field="fused")
-    if model.device.type == "cuda":
+    if device.is_gpu:
         level = logging.INFO if model.dtype == torch.float32 else logging.WARNING  # float32 was chosen
         logger.log(level, "drawing without fused kernels, which is slower: %s", why)
     return None
 
 
-def _check_device(device: torch.device, why: str) -> None:
+def _check_device(device: Device, why: str) -> None:
     """Some of CUDA's errors stay for the life of a process: then the plain blocks would fail as well."""
     try:
-        torch.cuda.synchronize(device)
+        device.synchronise()
     except RuntimeError as error:
         raise DeviceError(
             f"fused kernels broke the device, {why}; --no-fused leaves them out", field="fused"

@@ -1,14 +1,13 @@
-"""What the server and its worker process say to each other: frozen values, pickled through one pipe. No torch here."""
+"""What the server and a worker say to each other: frozen values that mean the same on any machine. No torch here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import Lane
-from hidream_studio.settings import Precision
+from hidream_studio.settings import Precision, Settings
 
 # To the worker.
 
@@ -24,20 +23,26 @@ class WorkerSpec:
     fused: bool | None
     threads: int | None
     preview_interval_s: float
-    version: str  # of this software, for the pictures' metadata
-    max_state_bytes: int = 2 * 2**30  # of all begun jobs together; one may always run
+    max_state_bytes: int = 2 * 2**30  # of all begun jobs and kept prompts together; one job may always run
+
+    @classmethod
+    def of(cls, settings: Settings) -> WorkerSpec:
+        return cls(
+            checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
+            precision=settings.precision, fused=settings.fused, threads=settings.threads,
+            preview_interval_s=settings.preview_interval_s,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Hold this job, and draw it when its turn comes. A smaller order goes first in its lane; below 0, before all."""
+    """Hold this job, and draw it when its turn comes (`engine.turns`)."""
 
     job_id: str
     job: Job
     lane: Lane
     order: float
-    adjustments: tuple[Adjustment, ...] = ()  # for the picture's metadata
-    init_image: str | None = None  # path of the draft's PNG, for keep-composition
+    init_image: bytes | None = None  # the draft's PNG, for keep-composition
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,9 @@ class Drawn:
 @dataclass(frozen=True)
 class Finished:
     job_id: str
-    png: bytes
+    png: bytes  # without texts: the library writes them
     timings: Timings
-    created_at: str  # ISO 8601, UTC; also in the file's metadata
+    created_at: str  # ISO 8601, UTC
 
 
 @dataclass(frozen=True)
@@ -164,17 +169,10 @@ class Broken:
     message: str
 
 
-FromWorker = (
-    Phase
-    | Ready
-    | LoadFailed
-    | StepBegins
-    | StepDone
-    | PreviewReady
-    | Drawn
-    | Finished
-    | Failed
-    | Cancelled
-    | Returned
-    | Broken
-)
+JobMessage = StepBegins | StepDone | PreviewReady | Drawn | Finished | Failed | Cancelled | Returned
+FromWorker = Phase | Ready | LoadFailed | Broken | JobMessage
+
+
+def leaves_worker(message: JobMessage) -> bool:
+    """Whether the worker has the message's job no more."""
+    return isinstance(message, (Finished, Failed, Cancelled, Returned))

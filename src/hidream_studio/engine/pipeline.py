@@ -15,18 +15,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hidream_studio.engine.devices import DTYPES, GIB, check_memory, memory_errors_named, pick_device, pick_precision
+from hidream_studio.engine.devices import (
+    DTYPES,
+    GIB,
+    Device,
+    check_memory,
+    memory_errors_named,
+    pick_device,
+    pick_precision,
+)
 from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.noise_ahead import NoiseAhead
+from hidream_studio.engine.pictures import PictureKey, PictureReader
 from hidream_studio.engine.stopwatch import Stopwatch
-from hidream_studio.engine.text_cache import TextCache, TokenIds
-from hidream_studio.errors import RequestError
+from hidream_studio.engine.text_cache import PromptBeside, ReadPictures, TextBytes, TextCache, TokenIds, text_key
+from hidream_studio.errors import CheckpointError, NumericError, RequestError
+from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
-from hidream_studio.job.sizes import MIN_SIDE_PX
-from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.config import PATCH_PX
+from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX
+from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
@@ -71,22 +80,22 @@ class Pipeline:
         model: O1Transformer,
         tokenizer: PromptTokenizer,
         profile: ModelProfile,
+        checkpoint: Checkpoint,
         *,
         precision: Precision,
-        model_name: str,
-        fingerprint: str,
     ) -> None:
         self.profile = profile
         self.device = model.device
+        self.runs_on = Device(model.device)
         self.precision = precision
-        self.model_name = model_name
-        self.fingerprint = fingerprint
+        self.model_name = checkpoint.name
+        self.fingerprint = checkpoint.fingerprint
         mode = "eager" if model.run_blocks is None else "fused"
-        attention = "cudnn" if self.device.type == "cuda" and precision != "fp32" else "sdpa"  # cuDNN has no float32
-        self.numeric_path = f"{self.device.type}-{precision}-{mode}-{attention}"
+        self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
         self._tokenizer = tokenizer
-        self._prefixes = TextCache(self._encode, TEXT_CACHE_BYTES)
+        self._prefixes: TextCache[TokenIds | PromptBeside, TextPrefix] = TextCache(self._encode, TEXT_CACHE_BYTES)
+        self._pictures = PictureReader(model, tokenizer, checkpoint)
         self._noise = NoiseAhead(profile.buckets)
 
     @classmethod
@@ -139,7 +148,7 @@ class Pipeline:
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
         check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
         with memory_errors_named(where, "loading the model"):
-            model = empty_model(checkpoint.config, where, dtype, fp8=fp8)
+            model = empty_model(checkpoint.config, where.torch, dtype, fp8=fp8)
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
                 blocks = beside.submit(fused_blocks, model, fused)
                 try:
@@ -152,10 +161,7 @@ class Pipeline:
             "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",
             checkpoint.name, headers_s, checkpoint.nbytes / GIB, where, time.perf_counter() - begun_s,
         )  # fmt: skip
-        return cls(
-            model, tokenizer, used_profile, precision=used_precision, model_name=checkpoint.name,
-            fingerprint=checkpoint.fingerprint,
-        )  # fmt: skip
+        return cls(model, tokenizer, used_profile, checkpoint, precision=used_precision)
 
     def warm_up(self) -> None:
         """One small step without guidance and one with, so that no user waits for kernels to be chosen."""
@@ -166,21 +172,47 @@ class Pipeline:
             )  # fmt: skip
             list(self.render(pin(request, self.profile).job))
 
-    def check_prompt(self, job: Job) -> None:
+    def check_prompt(self, job: Job, references: Sequence[PreparedPicture] = ()) -> None:
         """Refuse prompts that would break the sequence, before any work.
 
         Raises
         ------
         PromptError
             naming the field.
+        CheckpointError
+            when there are references, and this checkpoint takes none.
         """
-        self._token_ids(job)
+        self._token_ids(job, references)
 
     def prepare(self, job: Job) -> None:
         """Tell which job is drawn next, so that its noise is ready then. Changes no pixel, and may be left out."""
         self._noise.prepare(job)
 
-    def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
+    def text_bytes(self, job: Job, references: Sequence[PreparedPicture] = ()) -> TextBytes:
+        """What a job's prompts and pictures keep while it is drawn. Raises PromptError, CheckpointError."""
+        per_token = self._model.config.text_bytes_per_token(self._model.dtype.itemsize)
+        if not references:
+            return {text_key(ids): len(ids) * per_token for ids in self._token_ids(job)}
+        counts, key = self._pictures.token_counts(references), PictureKey(digest(references))
+        shared = len(self._pictures.first_ids(counts))
+        rest = [ids[shared:] for ids in self._token_ids(job, references)]
+        prompts = {text_key((ids, key)): len(ids) * per_token for ids in rest}
+        return prompts | {text_key(key): self._pictures.bytes_of(references)}
+
+    @property
+    def kept_text_bytes(self) -> TextBytes:
+        """What prompts and pictures keep beside those of the jobs that are drawn."""
+        return self._prefixes.kept_bytes | self._pictures.kept_bytes
+
+    def free_memory(self) -> None:
+        """Let go of all that can be computed again, after memory ran out. Changes no pixel."""
+        self._prefixes.clear()
+        self._pictures.clear()
+        self.runs_on.empty_cache()
+
+    def render(
+        self, job: Job, *, init_image: Pixels | None = None, references: Sequence[PreparedPicture] = ()
+    ) -> Generator[Step, None, Rendered]:
         """Draw a job, one step at each `next`; the picture is the generator's return value.
 
         Parameters
@@ -188,52 +220,74 @@ class Pipeline:
         init_image
             The draft at the job's size, (H, W, 3), for keep-composition: noised to `job.strength` (SDEdit, Meng et al.,
             ICLR 2022), and drawn from there. At strength 0 it is the answer.
+        references
+            The pictures to draw from, as `image.references.prepare` gives them for the job's size; a layout's is the
+            last.
 
         Raises
         ------
-        PromptError
+        PromptError, CheckpointError
             at the first step, see `check_prompt`.
         RequestError
             when the draft is missing, or of another size.
         OutOfMemoryError
             with what was needed and free.
+        NumericError
+            at the end, when the picture's numbers are none.
         """
         schedule = _schedule(job, init_image)
         what = f"drawing {job.width}×{job.height}"
-        with memory_errors_named(self.device, what):
-            ids = self._token_ids(job)
-            text, steps = Stopwatch(self.device), Stopwatch(self.device)
+        with memory_errors_named(self.runs_on, what):
+            ids = self._token_ids(job, references)
+            text, steps = Stopwatch(self.runs_on), Stopwatch(self.runs_on)
             with text.running():
-                prefixes = [self._prefixes.get(branch) for branch in ids]
+                pictures = self._pictures.read(references) if references else None
+                prefixes = [self._prefixes.get(_rest(branch, pictures)) for branch in ids]
             z = self._start(job, init_image)
             solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
-            states = denoise(self._predict(job, prefixes), z, schedule, solver, job.guidance_scale)
+            states = denoise(self._predict(job, prefixes, pictures), z, schedule, solver, job.guidance_scale)
         rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
         if schedule.steps == 0:
             yield Step(0, 1, partial(to_uint8, z, rows, cols))
         for _ in range(schedule.steps):
-            with memory_errors_named(self.device, what), steps.running():
+            with memory_errors_named(self.runs_on, what), steps.running():
                 state = next(states)
             z = state.z
             yield Step(state.index, state.total, partial(to_uint8, state.x0, rows, cols))
         text_s, steps_s = text.seconds(), steps.seconds()  # waits for the device
         start_s = time.perf_counter()
-        with memory_errors_named(self.device, what):
+        with memory_errors_named(self.runs_on, what):
+            unreal = z.isfinite().logical_not().sum()  # read with the picture: in the loop, each step would wait for it
             pixels = to_uint8(z, rows, cols)
+        self._check_numbers(job, int(unreal) / z.numel())
         return Rendered(pixels, text_s, steps_s, time.perf_counter() - start_s)
 
-    def _token_ids(self, job: Job) -> list[TokenIds]:
-        """Of the prompt, and of the unconditional branch where a step needs one; without the tms token at the end."""
-        ids = [self._tokenizer.encode(job.prompt, field="prompt")]
+    def _check_numbers(self, job: Job, unreal: float) -> None:
+        """A picture is made of numbers; this share of its values are none."""
+        if unreal:
+            raise NumericError(
+                f"drawing {job.width}×{job.height} in {self.precision} gave no picture: {unreal:.2%} of its values "
+                "are NaN or infinite; the checkpoint's weights may be damaged, or need --precision bf16 or fp32"
+            )
+
+    def _token_ids(self, job: Job, references: Sequence[PreparedPicture] = ()) -> list[TokenIds]:
+        """Of the prompt, and of the unconditional branch where a step needs one; without the tms token at the end.
+
+        Both begin with the same pictures.
+        """
+        counts = self._pictures.token_counts(references) if references else ()
+        encode = partial(self._tokenizer.encode, picture_tokens=counts)
+        ids = [encode(job.prompt, field="prompt")]
         if job.cfg:
-            ids.append(self._tokenizer.encode(job.negative_prompt or UNCONDITIONAL_PROMPT, field="negative_prompt"))
+            ids.append(encode(job.negative_prompt or UNCONDITIONAL_PROMPT, field="negative_prompt"))
         elif job.negative_prompt:  # unused without guidance, but wrong is wrong
-            self._tokenizer.encode(job.negative_prompt, field="negative_prompt")
+            encode(job.negative_prompt, field="negative_prompt")
         return [tuple(branch[:-1]) for branch in ids]
 
     @torch.inference_mode()
-    def _encode(self, ids: TokenIds) -> TextPrefix:
-        return self._model.encode_text(torch.tensor([ids], device=self.device))
+    def _encode(self, key: TokenIds | PromptBeside) -> TextPrefix:
+        ids, before = (key.ids, key.pictures.prefix) if isinstance(key, PromptBeside) else (key, None)
+        return self._model.encode_text(torch.tensor([ids], device=self.device), before)
 
     @torch.inference_mode()
     def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
@@ -243,15 +297,25 @@ class Pipeline:
         return torch.lerp(from_uint8(init_image).to(self.device), z, _strength(job))
 
     @torch.inference_mode()
-    def _predict(self, job: Job, prefixes: Sequence[TextPrefix]) -> Predict:
+    def _predict(self, job: Job, prefixes: Sequence[TextPrefix], pictures: ReadPictures | None) -> Predict:
         """A step's branches share one pass; two jobs never do: equal jobs give equal pixels, whatever else runs."""
-        lengths = torch.tensor([prefix.length for prefix in prefixes], device=self.device)
-        rotary = self._model.step_rotary(lengths, job.height // PATCH_PX, job.width // PATCH_PX)
+        ends = torch.tensor([prefix.next_position for prefix in prefixes], device=self.device)
+        patches, grids = (None, ()) if pictures is None else (pictures.patches, pictures.grids)
+        rotary = self._model.step_rotary(ends, job.height // PATCH_PX, job.width // PATCH_PX, grids)
 
         def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
-            return self._model.forward_branches(z, t, prefixes, rotary).chunk(len(prefixes))
+            return self._model.forward_branches(z, t, prefixes, rotary, patches).chunk(len(prefixes))
 
         return predict
+
+
+def _rest(ids: TokenIds, pictures: ReadPictures | None) -> TokenIds | PromptBeside:
+    """What is still to be read of a prompt, whose first ids are the pictures'."""
+    if pictures is None:
+        return ids
+    if ids[: len(pictures.ids)] != pictures.ids:
+        raise CheckpointError("this checkpoint's chat template writes something of the prompt before its pictures")
+    return PromptBeside(ids[len(pictures.ids) :], pictures)
 
 
 def _schedule(job: Job, init_image: Pixels | None) -> Schedule:

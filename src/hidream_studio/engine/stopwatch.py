@@ -5,42 +5,27 @@ A GPU works while the host goes on, so its time is taken by marks in its own str
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
+from hidream_studio.engine.devices import Device, Mark
 
 
 class Stopwatch:
     """Sums the device's time over all `running` blocks."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._host_s = 0.0
-        self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._marks: list[tuple[Mark, Mark]] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        if self._device.type != "cuda":
-            start_s = time.perf_counter()
-            yield
-            self._host_s += time.perf_counter() - start_s
-            return
-        start, end = _mark(), _mark()
-        stream = torch.cuda.current_stream(self._device)
-        start.record(stream)
+        start = self._device.mark(timed=True)
         yield
-        end.record(stream)
-        self._marks.append((start, end))
+        self._marks.append((start, self._device.mark(timed=True)))
 
     def seconds(self) -> float:
         """The sum, in s; waits for the last mark."""
         if self._marks:
-            self._marks[-1][1].synchronize()
-        marked_ms: float = sum(start.elapsed_time(end) for start, end in self._marks)
-        return self._host_s + marked_ms / 1e3
-
-
-def _mark() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self._marks[-1][1].wait()
+        return sum(end.seconds_since(start) for start, end in self._marks)

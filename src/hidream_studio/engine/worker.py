@@ -6,14 +6,14 @@ It leaves when its pipe closes, and ignores the keyboard's interrupt, which is m
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import signal
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from hidream_studio.engine.developing import Darkroom
-from hidream_studio.engine.devices import driver_version, is_out_of_memory, out_of_memory_message
+from hidream_studio.engine.devices import MIB, Device, Mark, is_out_of_memory, out_of_memory_message
 from hidream_studio.engine.mailbox import Inbox, Outbox
 from hidream_studio.engine.messages import (
     Broken,
@@ -44,18 +43,20 @@ from hidream_studio.engine.messages import (
     ToWorker,
     WorkerSpec,
 )
+from hidream_studio.engine.picture_encoder import PictureEncoder
 from hidream_studio.engine.turns import Contender, Turns, state_bytes
 from hidream_studio.errors import NotFoundError, OutOfMemoryError, StudioError, WorkerError
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job, pin
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.sizes import covering_box
 
 if TYPE_CHECKING:
     from hidream_studio.engine.pipeline import Pipeline, Step
+    from hidream_studio.engine.text_cache import TextBytes
 
 WARM_UP_SIDE_CPU_PX = 256
 GUIDED = 5.0  # any guidance scale above 1
-MIB = 2**20
 STEPS_IN_FLIGHT = 2  # on a GPU: the next step's launches hide behind the step that runs, and a draft waits for no more
 
 
@@ -72,7 +73,8 @@ def serve(connection: Connection, spec: WorkerSpec) -> None:
     except Exception as error:  # the reason must reach the user, whatever it is
         logging.getLogger(__name__).exception("loading failed")
         message = f"the model could not be loaded: {_one_line(error)}"
-        outbox.send(LoadFailed(WorkerError.code, message, permanent=False))
+        code = OutOfMemoryError.code if is_out_of_memory(error) else WorkerError.code
+        outbox.send(LoadFailed(code, message, permanent=False))
     else:
         Worker(pipeline, spec, inbox, outbox).run()
     outbox.close()
@@ -97,19 +99,19 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
         "warmed up in %.1f s, ready %.1f s after the process began",
         time.perf_counter() - begun_s, time.time() - psutil.Process().create_time(),
     )  # fmt: skip
-    device = torch.device(pipeline.device)
-    on_cuda = device.type == "cuda"
+    device = pipeline.runs_on
+    memory = device.memory()
     outbox.send(
         Ready(
-            device=torch.cuda.get_device_name(device) if on_cuda else device.type,
+            device=device.name,
             precision=pipeline.precision,
             model_name=pipeline.model_name,
             profile=pipeline.profile.id,
             fingerprint=pipeline.fingerprint,
             numeric_path=pipeline.numeric_path,
-            memory_total_mib=torch.cuda.mem_get_info(device)[1] / MIB if on_cuda else None,
+            memory_total_mib=None if memory is None else memory.total / MIB,
             torch=str(torch.__version__),
-            driver=driver_version(device),
+            driver=device.driver_version(),
         )
     )
     return pipeline
@@ -119,7 +121,7 @@ def _warm_up(pipeline: Pipeline) -> None:
     """A step without and, on a GPU, one with guidance: kernels are chosen here, not under the first user's eyes."""
     request = GenerationRequest(prompt="warm-up", seed=0, preset="quick", snap_resolution=False, guidance_scale=1.0)
     requests = [request, request.model_copy(update={"guidance_scale": GUIDED})]
-    if torch.device(pipeline.device).type == "cpu":  # nothing to choose; a large step would only take long
+    if not pipeline.runs_on.is_gpu:  # nothing to choose; a large step would only take long
         side_px = WARM_UP_SIDE_CPU_PX
         requests = [request.model_copy(update={"width": side_px, "height": side_px})]
     for request in requests:
@@ -134,12 +136,14 @@ class _Held:
 
     draw: Draw
     order: float
+    text_bytes: TextBytes = field(default_factory=dict)
     render: Iterator[Step] | None = None
     done: int = 0  # steps
 
     def contender(self) -> Contender:
         draw = self.draw
-        return Contender(draw.job_id, draw.lane, self.order, self.render is not None, state_bytes(draw.job))
+        begun = self.render is not None
+        return Contender(draw.job_id, draw.lane, self.order, begun, state_bytes(draw.job), self.text_bytes)
 
     def close(self) -> None:
         if self.render is not None:
@@ -156,20 +160,15 @@ class Worker:
         self._outbox = outbox
         self._turns = Turns(max_state_bytes=spec.max_state_bytes)
         self._held: dict[str, _Held] = {}
-        self._pace = _Pace(torch.device(pipeline.device))
-        self._darkroom = Darkroom(
-            outbox,
-            preview_interval_s=spec.preview_interval_s,
-            model=pipeline.model_name,
-            fingerprint=pipeline.fingerprint,
-            numeric_path=pipeline.numeric_path,
-            version=spec.version,
-        )
+        self._pace = _Pace(pipeline.runs_on)
+        self._encoder = PictureEncoder(outbox, preview_interval_s=spec.preview_interval_s)
 
     def run(self) -> None:
         """Step until told to stop."""
         while self._take_messages():
-            job_id = self._turns.choose((held.contender() for held in self._held.values()), time.monotonic())
+            contenders = [held.contender() for held in self._held.values()]
+            kept = self._pipeline.kept_text_bytes
+            job_id = self._turns.choose(contenders, time.monotonic(), kept_text_bytes=kept)
             if job_id is None:
                 continue
             try:
@@ -177,7 +176,7 @@ class Worker:
             except _DeviceBroken as error:
                 self._outbox.send(Broken(str(error)))
                 break
-        self._darkroom.close()
+        self._encoder.close()
 
     def _take_messages(self) -> bool:
         """Act on everything that came; wait for something when no job is held. False when told to stop."""
@@ -191,7 +190,7 @@ class Worker:
         if isinstance(message, Draw):
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
-            self._held[message.job_id] = _Held(message, message.order)
+            self._held[message.job_id] = _Held(message, message.order, self._text_bytes(message.job))
         elif isinstance(message, Cancel):
             if self._drop(message.job_id):
                 self._outbox.send(Cancelled(message.job_id))
@@ -203,42 +202,62 @@ class Worker:
         elif isinstance(message, Reorder) and message.job_id in self._held:
             self._held[message.job_id].order = message.order
 
+    def _text_bytes(self, job: Job) -> TextBytes:
+        try:
+            return self._pipeline.text_bytes(job)
+        except StudioError:
+            return {}  # its first step will say what is wrong with it
+
     def _step(self, held: _Held) -> None:
         """One step of one job; after its last one, the picture."""
+        failure = self._failure_in_step(held)
+        if failure is None:
+            return
+        self._drop(held.draw.job_id)
+        if failure.code == OutOfMemoryError.code:
+            gc.collect()
+            self._pipeline.free_memory()
+        self._outbox.send(failure)
+
+    def _failure_in_step(self, held: _Held) -> Failed | None:
+        """Take the step. The error itself does not leave: its traceback holds the tensors of the step."""
         job_id = held.draw.job_id
-        first = held.render is None
-        self._outbox.send(StepBegins(job_id, held.done, first))
         try:
-            if held.render is None:
-                held.render = self._begin(held.draw)
-            step = next(held.render)
-            self._pace.step_launched()
-            held.done = step.index + 1
-            self._outbox.send(StepDone(job_id, held.done, step.total))
-            if held.done < step.total:
-                self._darkroom.offer_preview(job_id, held.done, step.preview)
-            else:
-                self._end(held)
+            self._advance(held)
         except StudioError as error:
-            self._fail(held, error.code, error.message)
+            return Failed(job_id, error.code, error.message)
         except Exception as error:
             if is_out_of_memory(error):  # outside the pipeline: the draft that is made larger, or a message
                 what = f"drawing {held.draw.job.width}×{held.draw.job.height}"
-                device = torch.device(self._pipeline.device)
-                self._fail(held, OutOfMemoryError.code, out_of_memory_message(error, device, what))
-                return
+                message = out_of_memory_message(error, self._pipeline.runs_on, what)
+                return Failed(job_id, OutOfMemoryError.code, message)
             if "CUDA error" in str(error):  # sticky: every later call in this process fails too
                 raise _DeviceBroken(_one_line(error)) from error
             logging.getLogger(__name__).exception("drawing failed")
-            self._fail(held, WorkerError.code, f"drawing failed: {_one_line(error)}")
+            return Failed(job_id, WorkerError.code, f"drawing failed: {_one_line(error)}")
+        return None
+
+    def _advance(self, held: _Held) -> None:
+        job_id = held.draw.job_id
+        self._outbox.send(StepBegins(job_id, held.done, first=held.render is None))
+        if held.render is None:
+            held.render = self._begin(held.draw)
+        step = next(held.render)
+        self._pace.step_launched()
+        held.done = step.index + 1
+        self._outbox.send(StepDone(job_id, held.done, step.total))
+        if held.done < step.total:
+            self._encoder.offer_preview(job_id, held.done, step.preview)
+        else:
+            self._end(held)
 
     def _begin(self, draw: Draw) -> Iterator[Step]:
         self._pipeline.check_prompt(draw.job)
-        init_image = None if draw.init_image is None else _read_init_image(Path(draw.init_image), draw.job)
+        init_image = None if draw.init_image is None else _read_init_image(draw.init_image, draw.job)
         return self._pipeline.render(draw.job, init_image=init_image)
 
     def _end(self, held: _Held) -> None:
-        """Decode, and leave the rest to the darkroom."""
+        """Decode, and leave the rest to the encoder."""
         assert held.render is not None
         try:
             next(held.render)
@@ -250,22 +269,14 @@ class Worker:
         self._drop(job_id)
         self._outbox.send(Drawn(job_id, self._pace.memory_used_mib()))
         timings = Timings(text_s=rendered.text_s, steps_s=rendered.steps_s, decode_s=rendered.decode_s)
-        self._darkroom.develop(held.draw, rendered.pixels, timings)
-
-    def _fail(self, held: _Held, code: str, message: str) -> None:
-        self._drop(held.draw.job_id)
-        if code == OutOfMemoryError.code:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        self._outbox.send(Failed(held.draw.job_id, code, message))
+        self._encoder.encode(job_id, rendered.pixels, timings)
 
     def _drop(self, job_id: str) -> bool:
         held = self._held.pop(job_id, None)
         if held is None:
             return False
         held.close()
-        self._darkroom.forget(job_id)
+        self._encoder.forget(job_id)
         return True
 
 
@@ -276,33 +287,30 @@ class _DeviceBroken(Exception):
 class _Pace:
     """Keeps the host from running ahead of a GPU by more than a step, or nothing would start or stop at a step."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._launched: deque[torch.cuda.Event] = deque()
+        self._launched: deque[Mark] = deque()
 
     def step_launched(self) -> None:
-        if self._device.type != "cuda":
+        if not self._device.is_gpu:
             return
-        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        event.record(torch.cuda.current_stream(self._device))
-        self._launched.append(event)
+        self._launched.append(self._device.mark())
         if len(self._launched) >= STEPS_IN_FLIGHT:
-            self._launched.popleft().synchronize()
+            self._launched.popleft().wait()
 
     def memory_used_mib(self) -> float | None:
-        if self._device.type != "cuda":
-            return None
-        free, total = torch.cuda.mem_get_info(self._device)
-        return (total - free) / MIB
+        memory = self._device.memory()
+        return None if memory is None else (memory.total - memory.free) / MIB
 
 
-def _read_init_image(path: Path, job: Job) -> NDArray[np.uint8]:
-    """(job.height, job.width, 3): the draft at the new size."""
+def _read_init_image(png: bytes, job: Job) -> NDArray[np.uint8]:
+    """(job.height, job.width, 3): the draft at the new size; where that has another shape, the middle of it."""
     try:
-        with Image.open(path) as picture:
-            resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS)
-    except OSError as error:
-        raise NotFoundError(f"the draft's picture {path.name} has vanished, or cannot be read any more") from error
+        with Image.open(io.BytesIO(png)) as picture:
+            box = covering_box(*picture.size, job.width, job.height)
+            resized = picture.convert("RGB").resize((job.width, job.height), Image.Resampling.LANCZOS, box=box)
+    except (OSError, SyntaxError) as error:
+        raise NotFoundError("the draft's picture is damaged: it cannot be read any more") from error
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -1,41 +1,52 @@
-"""What a PNG says of its making: written whole, read back as a request. Knows nothing of files or pixels.
+"""What a picture says of its making: written whole, read back as a request. Knows nothing of pixels.
 
 Two texts are written: `hidream_studio`, JSON with everything, and `parameters`, the line that A1111's web UI and the
-tools around it read. Both are read, ours first; the A1111 text of strangers is taken as far as it can be used.
+tools around it read. Both are read, ours first; the texts of other programs are taken as far as they can be used.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from hidream_studio.errors import RequestError
-from hidream_studio.image import a1111
+from hidream_studio.image import a1111, exif, json_tools
+from hidream_studio.image.found import Found, shown
+from hidream_studio.image.png import KnownTexts, is_png, read_known_texts
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import Timings
-from hidream_studio.job.job import Job
+from hidream_studio.job.job import Job, asked_again
+from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.stored import read_job
 
 SCHEMA = 1  # of the JSON; a reader takes this and older ones
 STUDIO_KEY = "hidream_studio"
 A1111_KEY = "parameters"
 
-_FROM_JOB = (
-    "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "snap_resolution", "preset", "recipe", "sampler",
-    "shift", "noise_scale", "noise",
-)  # fmt: skip
+_PLACES = {  # where settings stand, the most telling first, and what a sentence calls it
+    STUDIO_KEY: f"{STUDIO_KEY} text",
+    "invokeai_metadata": "invokeai_metadata text",
+    A1111_KEY: f"{A1111_KEY} text",
+    **{key: f"{key} text" for key in json_tools.READERS},
+    exif.USER_COMMENT: "EXIF comment",
+    exif.COMFY_PROMPT: "graph of ComfyUI",
+}
+_PROMPT_FIELDS = ("prompt", "negative_prompt")
+KNOWN_TEXTS = frozenset({*_PLACES, "EXIF"})  # what can hold settings
+
+Reading = tuple[str, dict[str, Any], tuple[str, ...]]  # source, values by the names of a request, unchecked, and notes
 
 
 @dataclass(frozen=True)
 class RestoredSettings:
-    """What a PNG's texts ask for, ready for `GenerationRequest`."""
+    """What a picture's texts ask for, ready for `GenerationRequest`."""
 
     request: dict[str, Any]  # each value has passed GenerationRequest's own checks
-    source: str  # "hidream_studio" or "a1111"
+    source: str  # the program: "hidream_studio", "a1111", "swarmui", "fooocus", "invokeai" or "comfyui"
     notes: tuple[str, ...] = ()  # what was there and could not be used, one sentence each
 
 
@@ -85,29 +96,50 @@ def picture_chunks(
     return {STUDIO_KEY: json.dumps(facts, allow_nan=False), A1111_KEY: text}
 
 
-def settings_from_chunks(chunks: Mapping[str, str]) -> RestoredSettings:
-    """The request that the texts of a PNG stand for.
+def read_file(data: bytes) -> KnownTexts:
+    """What a PNG, JPEG or WebP says of its making, by the names that its writer gave it; no pixel is decoded.
 
     Raises
     ------
     RequestError
-        when there is nothing that can be used; says what was looked for.
+        when it is none of these, or is damaged.
     """
-    notes: list[str] = []
-    if STUDIO_KEY in chunks:
+    if exif.is_jpeg(data) or exif.is_webp(data):
+        raw = exif.exif_of(data)
+        return KnownTexts(exif.exif_texts(raw) if raw else {}, (), raw)
+    if not is_png(data):
+        raise RequestError("the file is no PNG, JPEG or WebP", field="file")
+    texts = read_known_texts(data, _PLACES)
+    if texts.exif is None:
+        return texts
+    return KnownTexts(exif.exif_texts(texts.exif) | texts.texts, texts.unread, texts.exif)
+
+
+def settings_from_chunks(chunks: Mapping[str, str], unread: tuple[str, ...] = ()) -> RestoredSettings:
+    """The request that the texts of a picture stand for; `unread` is what could not be read of the file itself.
+
+    Raises
+    ------
+    RequestError
+        when there is nothing that can be used; says what was looked for, and what is wrong with what was found.
+    """
+    wrong = list(unread)
+    for key, name in _PLACES.items():
+        if key not in chunks:
+            continue
         try:
-            return _from_studio(chunks[STUDIO_KEY])
-        except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
-            notes.append("the hidream_studio text could not be read")
-    if A1111_KEY in chunks:
-        values, unused = a1111.read(chunks[A1111_KEY])
-        request, refused = _accepted(values)
-        if "prompt" in request:
-            return RestoredSettings(request, "a1111", (*notes, *unused, *refused))
-        notes.append("the parameters text holds no prompt that can be used")
-    if not notes:
-        notes.append("it has neither a hidream_studio nor a parameters text")
-    raise RequestError(f"the PNG brings no settings back: {'; '.join(notes)}", field="file")
+            source, values, notes = _read(key, chunks[key])
+            request, refused = _accepted(values)
+            if "prompt" in request:
+                return RestoredSettings(request, source, (*wrong, *notes, *refused))
+            why = next((f": {one}" for one in refused if one.startswith("prompt ")), "")
+            wrong.append(f"the {name} holds no prompt that can be used{why}")
+        except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
+            said = f": {error}" if type(error) is ValueError and key != STUDIO_KEY else ""
+            wrong.append(f"the {name} could not be read{said}")
+    if not wrong:
+        wrong.append("it has neither a hidream_studio nor a parameters text, nor one of another program that is known")
+    raise RequestError(f"the picture brings no settings back: {'; '.join(wrong)}", field="file")
 
 
 def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
@@ -125,26 +157,53 @@ def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
             fingerprint=_text_or_none(model.get("fingerprint")),
             numeric_path=_text_or_none(model.get("numeric_path")),
             timings=Timings(**{key: float(value) for key, value in timings.items()}) if timings else None,
-            adjustments=tuple(Adjustment.model_validate(one) for one in facts.get("adjustments") or ()),
+            adjustments=(
+                *(Adjustment.model_validate(one) for one in facts.get("adjustments") or ()),
+                *read_job(facts["job"]).notes,
+            ),
             version=_text_or_none(facts.get("version")),
         )
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError):  # ValidationError is a ValueError
         return None
 
 
-def _from_studio(text: str) -> RestoredSettings:
-    job = _studio_json(text)["job"]
-    values = {key: job[key] for key in _FROM_JOB if job.get(key) is not None}
-    values |= {"width": job["requested_width"], "height": job["requested_height"]}
-    notes = []
-    if values.get("sampler") == "flash":  # comes with the dev recipe, and cannot be asked for
-        del values["sampler"]
+def _read(key: str, text: str) -> Reading:
+    """
+    Raises
+    ------
+    ValueError, TypeError, KeyError, RecursionError, AttributeError
+        when it cannot be read.
+    """
+    if key == STUDIO_KEY:
+        return _of_job(_studio_json(text)["job"], STUDIO_KEY)
+    if key in json_tools.READERS:
+        return _of(("invokeai", json_tools.READERS[key](text)))
+    if json_tools.is_json(text) and not a1111.has_settings(text):
+        return _of(json_tools.read_parameters(text))
+    if key == exif.COMFY_PROMPT:
+        raise ValueError("it is no graph of ComfyUI")
+    if (job := a1111.read_own(text)) is not None:
+        return _of_job(job, "a1111")
+    values, notes = a1111.read(text)
+    if key == exif.USER_COMMENT and values.keys() <= set(_PROMPT_FIELDS):
+        raise ValueError("it is a comment without settings")
+    return "a1111", values, notes
+
+
+def _of(reading: tuple[str, Found]) -> Reading:
+    source, found = reading
+    return source, found.values, found.sentences()
+
+
+def _of_job(job: Mapping[str, Any], source: str) -> Reading:
+    found = Found()
+    found.values = asked_again(job)
     if job.get("finish_mode") == "keep-composition":
-        notes.append("it was finished from a draft, keeping its composition; these are its settings without the draft")
-    request, refused = _accepted(values)
-    if "prompt" not in request:
-        raise ValueError("no prompt")
-    return RestoredSettings(request, "hidream_studio", (*notes, *refused))
+        found.notes.append(
+            "it was finished from a draft, keeping its composition; these are its settings without the draft"
+        )
+    found.unused(str(key) for key in job.keys() - {field.name for field in fields(Job)})  # of a newer version
+    return source, found.values, found.sentences()
 
 
 def _studio_json(text: str) -> dict[str, Any]:
@@ -156,14 +215,14 @@ def _studio_json(text: str) -> dict[str, Any]:
 
 def _checked_job(values: dict[str, Any]) -> Job:
     """A job whose values a request of ours could have had: a stranger can write this text, too."""
-    Job.from_dict(values)  # no unknown key, none missing
-    sides = {"width": values["requested_width"], "height": values["requested_height"]}
-    asked = {key: values[key] for key in _FROM_JOB if values[key] is not None and key != "sampler"}
-    request, refused = _accepted(asked | sides)
-    GenerationRequest.model_validate({"prompt": "any", "width": values["width"], "height": values["height"]})
+    job = Job.from_dict(values)
+    request, refused = _accepted(asked_again(values))
+    for prefix in ("", "requested_"):
+        sides = {side: values[prefix + side] for side in ("width", "height")}
+        GenerationRequest.model_validate({"prompt": "any", **sides})
     if refused or "prompt" not in request:
         raise ValueError("not a job of ours")
-    return TypeAdapter(Job).validate_python(values)
+    return job
 
 
 def _accepted(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -175,16 +234,12 @@ def _accepted(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
             GenerationRequest.model_validate({"prompt": "any", field: value})
             request[field] = value
         except ValidationError as error:
-            notes.append(f"{field} {_short(value)} was left out: {error.errors()[0]['msg']}")
+            length = f" ({len(value):,} characters)" if field in _PROMPT_FIELDS and isinstance(value, str) else ""
+            notes.append(f"{field} {shown(value)}{length} was left out: {error.errors()[0]['msg']}")
     if ("width" in request) != ("height" in request):
         request.pop("width", None)
         request.pop("height", None)
     return request, tuple(notes)
-
-
-def _short(value: object, limit: int = 40) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _text_or_none(value: object) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ COMPRESS_LEVEL = 1  # at 2048² as small as level 6 with Z_RLE, in 40 % of its t
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"  # the chunk layout below: W3C PNG specification, third edition, section 5
 _TEXT_TYPES = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_EXIF_TYPE = b"eXIf"
 _MAX_SIDE_PX = 2**31 - 1
 _MAX_KEYWORD_BYTES = 79
 
@@ -46,6 +47,10 @@ class _Chunk:
     @property
     def end(self) -> int:
         return self.data_start + self.length + 4
+
+
+def is_png(data: bytes) -> bool:
+    return data.startswith(_SIGNATURE)
 
 
 def encode_png(
@@ -117,8 +122,48 @@ def read_text_chunks(source: bytes | Path) -> dict[str, str]:
                 raise _too_much_text()
             keyword, raw, encoding = _parse_text(chunk.type, _checked_data(file, chunk), budget)
             budget -= len(raw)
-            texts[keyword] = raw.decode(encoding, errors="replace")
+            texts[keyword] = _decoded(raw, encoding)
     return texts
+
+
+@dataclass(frozen=True)
+class KnownTexts:
+    """The texts that were looked for, as far as they can be read."""
+
+    texts: dict[str, str]
+    unread: tuple[str, ...]  # what could not be read, one sentence each
+    exif: bytes | None  # of an eXIf chunk
+
+
+def read_known_texts(source: bytes | Path, keywords: Collection[str]) -> KnownTexts:
+    """The texts of these keywords, and the EXIF data, each on its own: none hides another, and no other is read.
+
+    Raises
+    ------
+    RequestError
+        when it is no PNG, ends before its end, or has more than `MAX_CHUNKS`.
+    """
+    texts: dict[str, str] = {}
+    unread: list[str] = []
+    exif = None
+    with _opened(source) as (file, total):
+        _read_header(file, total)
+        chunks: dict[str, _Chunk] = {}  # the last of equal keywords
+        for chunk in _walk(file, total):
+            if chunk.type in _TEXT_TYPES and (keyword := _keyword(file, chunk)) in keywords:
+                chunks[keyword] = chunk
+            elif chunk.type == _EXIF_TYPE and chunk.length <= MAX_TEXT_BYTES:
+                file.seek(chunk.data_start)
+                exif = file.read(chunk.length)
+        for keyword, chunk in chunks.items():
+            try:
+                if chunk.length > MAX_TEXT_BYTES:
+                    raise _too_much_text()
+                _, raw, encoding = _parse_text(chunk.type, _checked_data(file, chunk), MAX_TEXT_BYTES)
+                texts[keyword] = _decoded(raw, encoding)
+            except RequestError as error:
+                unread.append(f"the text {keyword!r} was passed over: {error.message}")
+    return KnownTexts(texts, tuple(unread), exif)
 
 
 def with_text_chunks(png: bytes, chunks: Mapping[str, str]) -> bytes:
@@ -205,6 +250,20 @@ def _checked_data(file: BinaryIO, chunk: _Chunk) -> bytes:
     return data
 
 
+def _keyword(file: BinaryIO, chunk: _Chunk) -> str:
+    file.seek(chunk.data_start)
+    head = file.read(min(chunk.length, _MAX_KEYWORD_BYTES + 1))
+    return head.partition(b"\x00")[0].decode("latin-1")
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    """Many programs write UTF-8 where Latin-1 belongs; what is valid as UTF-8 hardly ever means anything else."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode(encoding, errors="replace")
+
+
 def _parse_text(kind: bytes, data: bytes, budget: int) -> tuple[str, bytes, str]:
     """Keyword, text as bytes, and the encoding of those."""
     keyword, found, rest = data.partition(b"\x00")
@@ -244,9 +303,9 @@ def _text_chunk(keyword: str, text: str) -> bytes:
     name = keyword.encode("latin-1")
     if not 1 <= len(name) <= _MAX_KEYWORD_BYTES or "\x00" in keyword + text:
         raise ValueError(f"{keyword!r} cannot be a text of a PNG")
-    try:
-        kind, data = b"tEXt", name + b"\x00" + text.encode("latin-1")
-    except UnicodeEncodeError:
+    if text.isascii():  # Latin-1 beyond it may be read as UTF-8, by us too
+        kind, data = b"tEXt", name + b"\x00" + text.encode("ascii")
+    else:
         kind, data = b"iTXt", name + b"\x00\x00\x00\x00\x00" + text.encode("utf-8")
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

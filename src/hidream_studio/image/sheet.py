@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hidream_studio.errors import RequestError
 from hidream_studio.image.png import decode_png, encode_png
 
+FONT_FILE = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"  # its licence lies beside it
 CELL_SIDE_PX = 384
 MIN_CELL_SIDE_PX = 64
 MAX_SHEET_AREA_PX = 64_000_000  # about 190 MiB while it is drawn; larger sheets get smaller cells
@@ -24,8 +24,6 @@ _INK = (32, 33, 36)
 _FAINT = (95, 99, 104)
 _MISSING = (241, 243, 244)
 _MISSING_LINE = (218, 220, 224)
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,8 @@ class _Layout:
     top: int
     title_height: int
     size: tuple[int, int]
-    font: Font
-    title_font: Font
+    font: ImageFont.FreeTypeFont
+    title_font: ImageFont.FreeTypeFont
 
     @property
     def pitch_x(self) -> int:
@@ -177,7 +175,7 @@ def _text(
     draw: ImageDraw.ImageDraw,
     box: tuple[int, int, int, int],
     text: str,
-    font: Font,
+    font: ImageFont.FreeTypeFont,
     ink: tuple[int, int, int],
     *,
     centred: bool = False,
@@ -189,17 +187,12 @@ def _text(
     draw.text((x, (top + bottom) / 2), text, fill=ink, font=font, anchor="mm" if centred else "lm")
 
 
-def _font(size_px: float) -> Font:
-    """DejaVu Sans as matplotlib ships it: Pillow's own has no × and no é. matplotlib is not imported for it."""
-    package = importlib.util.find_spec("matplotlib")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        file = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if file.is_file():
-            return ImageFont.truetype(file, size_px)
-    return ImageFont.load_default(size_px)
+def _font(size_px: float) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans: Pillow's own font has no × and no é."""
+    return ImageFont.truetype(FONT_FILE, size_px)
 
 
-def _cut(text: str, font: Font, width_px: int) -> str:
+def _cut(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     if font.getlength(text) <= width_px:
         return text
     low, high = 0, len(text)

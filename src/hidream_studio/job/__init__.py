@@ -1,1 +1,1 @@
-"""What to make: the request, the job that it pins, sizes, presets, profiles, events. Knows nothing of tensors."""
+"""What to make: the request, the job that it pins, sizes, presets, profiles, records. Knows nothing of tensors."""

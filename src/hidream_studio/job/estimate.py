@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hidream_studio.job.events import Timings
+from hidream_studio.job.record import Timings
 from hidream_studio.job.workload import ModelShape, Workload, text_flop
 
 SAMPLES_PER_SETTING = 32  # so that a hundred drafts do not push the one final out of memory
@@ -59,6 +59,7 @@ class CostSample:
     steps_s: float | None = None
     decode_s: float | None = None
     png_s: float | None = None
+    reference_tokens: int = 0
 
     @property
     def key(self) -> CostKey:
@@ -66,7 +67,7 @@ class CostSample:
 
     @property
     def workload(self) -> Workload:
-        return Workload(self.image_tokens, self.steps, self.text_tokens, self.negative_tokens)
+        return Workload(self.image_tokens, self.steps, self.text_tokens, self.negative_tokens, self.reference_tokens)
 
     @property
     def forwards(self) -> int:
@@ -180,10 +181,10 @@ class CostModel:
 
 def _recent(samples: list[CostSample]) -> list[CostSample]:
     """The newest samples, oldest first, at most so many of one size and number of branches."""
-    counts: dict[tuple[int, bool], int] = {}
+    counts: dict[tuple[int, int, bool], int] = {}
     kept: list[CostSample] = []
     for sample in reversed(samples):
-        setting = (sample.image_tokens, sample.negative_tokens is None)
+        setting = (sample.image_tokens, sample.reference_tokens, sample.negative_tokens is None)
         counts[setting] = counts.get(setting, 0) + 1
         if counts[setting] <= SAMPLES_PER_SETTING and len(kept) < SAMPLES_KEPT:
             kept.append(sample)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
+
+from pydantic import PositiveInt
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, GenerationRequest, Lane, Noise
-from hidream_studio.job.sizes import resolve_size
+from hidream_studio.job.sizes import PATCH_PX, nearest_patch_multiple, resolve_size
+from hidream_studio.job.values import from_json, to_json
 
 RANDOM_SEED_BITS = 32  # short enough to read out and type
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to draw, completely.
+    """What to draw, completely. A field that is added has a default, which older jobs get.
 
     With equal model, device type, precision and numeric path, equal jobs give equal pixels.
     """
@@ -25,9 +29,9 @@ class Job:
     prompt: str
     negative_prompt: str | None  # None: upstream's single space
     seed: int  # 0 to 2**53 - 1
-    width: int  # px, a multiple of 32
-    height: int  # px, a multiple of 32
-    steps: int
+    width: PositiveInt  # px, a multiple of 32
+    height: PositiveInt  # px, a multiple of 32
+    steps: PositiveInt
     guidance_scale: float  # at or below 1: one forward a step
     recipe: Recipe
     sampler: Sampler
@@ -35,8 +39,8 @@ class Job:
     noise_scale: float
     noise: Noise
     profile: str
-    requested_width: int  # px, as asked
-    requested_height: int
+    requested_width: PositiveInt  # px, as asked
+    requested_height: PositiveInt
     snap_resolution: bool
     preset: str | None = None
     parent_id: str | None = None  # the draft's image id, where this finishes one
@@ -50,15 +54,21 @@ class Job:
 
     @property
     def image_tokens(self) -> int:
-        return (self.width // 32) * (self.height // 32)
+        return (self.width // PATCH_PX) * (self.height // PATCH_PX)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON has it, field by field."""
+        values: dict[str, Any] = to_json(self)
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
-        """The job of `to_dict`. Unknown or missing keys are a TypeError."""
-        return cls(**values)
+        """The job of `to_dict`, of this version or another: see `values.from_json`. Raises ValueError."""
+        return from_json(cls, values)
+
+
+# What a request and a job both have. `pin` takes these over as they are asked, where it does not say otherwise.
+ASKED_FIELDS = tuple(field.name for field in fields(Job) if field.name in GenerationRequest.model_fields)
 
 
 @dataclass(frozen=True)
@@ -87,24 +97,43 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
     snap = _first(request.snap_resolution, preset.snap_resolution if preset else None, True)
     size = resolve_size(width, height, snap=snap, profile=profile)
     values, adjustments = _recipe_values(request, preset, recipe, defaults)
-    job = Job(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt or None,
-        seed=secrets.randbits(RANDOM_SEED_BITS) if request.seed is None else request.seed,
-        width=size.width,
-        height=size.height,
-        recipe=recipe,
-        shift=float(_first(request.shift, None, defaults.shift)),
-        noise_scale=float(_first(request.noise_scale, None, defaults.noise_scale)),
-        noise=request.noise,
-        profile=profile.id,
-        requested_width=width,
-        requested_height=height,
-        snap_resolution=snap,
-        preset=preset.id if preset else None,
-        **values,
-    )
+    asked = {name: value for name in ASKED_FIELDS if (value := getattr(request, name)) is not None}
+    pinned: dict[str, Any] = {
+        "negative_prompt": request.negative_prompt or None,
+        "seed": secrets.randbits(RANDOM_SEED_BITS) if request.seed is None else request.seed,
+        "width": size.width,
+        "height": size.height,
+        "recipe": recipe,
+        "shift": float(_first(request.shift, None, defaults.shift)),
+        "noise_scale": float(_first(request.noise_scale, None, defaults.noise_scale)),
+        "profile": profile.id,
+        "requested_width": width,
+        "requested_height": height,
+        "snap_resolution": snap,
+    }
+    job = Job(**{**asked, **pinned, **values})
     return PinnedJob(job, lane or default_lane(job, profile), size.adjustments + adjustments)
+
+
+def request_of(job: Job, **changes: Any) -> GenerationRequest:
+    """What to ask so that this job is pinned; without its draft, where it finishes one. `changes` are asked instead."""
+    return GenerationRequest(**{**asked_again(job.to_dict()), **changes})
+
+
+def asked_again(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a GenerationRequest that is pinned to `job` (as `Job.to_dict` has it) again, its draft left out.
+
+    What a job and a request call alike is taken over; None is a value too: it says that nothing was asked.
+    """
+    values = {name: job[name] for name in GenerationRequest.model_fields if name in job}
+    asked = (job["requested_width"], job["requested_height"])
+    drawn = (job["width"], job["height"])
+    # a smaller try of a job remembers what was asked first; only its own size draws it again
+    again = asked if job["snap_resolution"] or tuple(map(nearest_patch_multiple, asked)) == drawn else drawn
+    values |= {"width": again[0], "height": again[1]}
+    if values.get("sampler") in ("flash", "flow_match"):  # come with the dev recipe, and cannot be asked for
+        values["sampler"] = None
+    return values
 
 
 def default_lane(job: Job, profile: ModelProfile) -> Lane:

@@ -13,7 +13,7 @@ from hidream_studio.errors import CheckpointError, RequestError
 from hidream_studio.settings import EMBEDDED_CHECKPOINT
 
 Recipe = Literal["full", "dev"]
-Sampler = Literal["unipc", "euler", "flash"]
+Sampler = Literal["unipc", "euler", "flash", "flow_match"]
 OwnPrecision = Literal["bf16", "fp32"]  # of settings.Precision, those that every kind of device has
 PresetId = Literal["quick", "standard", "high", "official"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hidream_studio.errors import RequestError
@@ -9,9 +10,12 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.profiles import ModelProfile
 
 PATCH_PX = 32  # upstream models/pipeline.py PATCH_SIZE
+PATCH_VALUES = 3 * PATCH_PX * PATCH_PX  # channel, row in patch, column in patch
 MIN_SIDE_PX = 256
 MAX_AREA_PX = 4_300_000  # about the largest of upstream's buckets
 MAX_ASKED_SIDE_PX = 65_536  # beyond this a number is a mistake, also where it would be snapped
+
+_SIZE = re.compile(r"\s*([0-9]{1,9})\s*[xX×*]\s*([0-9]{1,9})\s*")
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,45 @@ class ResolvedSize:
     adjustments: tuple[Adjustment, ...]
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """`512x768` as (512, 768), px. Raises RequestError for anything else."""
+    sides = read_size(text)
+    if sides is None:
+        raise RequestError(f"size is {text[:40]!r}; write it as 512x768", field="size")
+    return sides
+
+
 def nearest_patch_multiple(side_px: int) -> int:
     """The nearest multiple of 32, ties up."""
     return (side_px + PATCH_PX // 2) // PATCH_PX * PATCH_PX
+
+
+def read_size(text: str) -> tuple[int, int] | None:
+    """`512x768`, `512 × 768` as (512, 768), px; None for what is no size. Its limits are checked where it is drawn."""
+    sides = _SIZE.fullmatch(text)
+    return None if sides is None else (int(sides[1]), int(sides[2]))
+
+
+def drawable(width: float, height: float) -> tuple[int, int]:
+    """The nearest size, px, that can be drawn freely: multiples of 32, no side too short, no area too large."""
+    sides = [max(MIN_SIDE_PX, nearest_patch_multiple(round(side))) for side in (width, height)]
+    while sides[0] * sides[1] > MAX_AREA_PX:
+        sides[sides.index(max(sides))] -= PATCH_PX
+    return sides[0], sides[1]
 
 
 def closest_bucket(width: int, height: int, buckets: tuple[tuple[int, int], ...]) -> tuple[int, int]:
     """The bucket with the smallest absolute difference of width/height, first of equals (upstream models/utils.py)."""
     ratio = width / height
     return min(buckets, key=lambda bucket: abs(bucket[0] / bucket[1] - ratio))
+
+
+def covering_box(width: int, height: int, new_width: int, new_height: int) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) in px: the middle of a width × height picture that has the shape of the new size."""
+    kept_width = min(float(width), height * new_width / new_height)
+    kept_height = min(float(height), width * new_height / new_width)
+    left, top = (width - kept_width) / 2, (height - kept_height) / 2
+    return left, top, left + kept_width, top + kept_height
 
 
 def resolve_size(width: int, height: int, *, snap: bool, profile: ModelProfile) -> ResolvedSize:

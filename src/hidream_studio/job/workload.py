@@ -8,8 +8,8 @@ from typing import Any
 
 from hidream_studio.errors import CheckpointError
 from hidream_studio.job.job import Job
+from hidream_studio.job.sizes import PATCH_VALUES
 
-PATCH_VALUES = 32 * 32 * 3  # upstream models/pipeline.py PATCH_SIZE, three channels
 TEMPLATE_TOKENS = 12  # of the chat template around a prompt, boi and tms with it; a few either way cost nothing
 
 
@@ -52,16 +52,21 @@ class ModelShape:
 SHAPE_8B = ModelShape(layers=36, hidden=4096, mlp=12288, heads=32, kv_heads=8, head_dim=128)  # upstream config.json
 
 
-def forward_flop(shape: ModelShape, image_tokens: int, text_tokens: int) -> float:
+def forward_flop(shape: ModelShape, image_tokens: int, text_tokens: int, reference_tokens: int = 0) -> float:
     """Floating-point operations of one denoising forward: image tokens and the timestep's, over the kept text.
 
-    Linears per token, attention over `[text K/V, own K/V]` without a mask; a multiply-add is two operations.
+    Linears per token, attention over `[text K/V, own K/V]` without a mask; a multiply-add is two operations. Patches of
+    references run beside the target's; where there are some, the last layer's answer is computed for the target alone.
     """
-    own = image_tokens + 1  # the timestep's token
+    own = image_tokens + 1 + reference_tokens  # the timestep's token
+    wanted = image_tokens if reference_tokens else own  # of the last layer
+    seen = own + text_tokens
     in_and_out = 2 * (PATCH_VALUES * shape.hidden // 4 + shape.hidden * shape.hidden // 4 + shape.hidden * PATCH_VALUES)
-    linears = own * shape.layers * _layer_linear_flop(shape) + image_tokens * in_and_out
-    attention = shape.layers * 4 * shape.heads * shape.head_dim * own * (own + text_tokens)
-    return float(linears + attention)
+    every = own * _layer_linear_flop(shape) + 4 * shape.heads * shape.head_dim * own * seen
+    projected = 2 * shape.hidden * shape.head_dim * (shape.heads + 2 * shape.kv_heads)
+    rest = _layer_linear_flop(shape) - projected
+    last = own * projected + wanted * rest + 4 * shape.heads * shape.head_dim * wanted * seen
+    return float((shape.layers - 1) * every + last + image_tokens * in_and_out)
 
 
 def text_flop(shape: ModelShape, text_tokens: int) -> float:
@@ -82,8 +87,9 @@ class Workload:
 
     image_tokens: int
     steps: int
-    text_tokens: int  # of the prompt, with the chat template
+    text_tokens: int  # of the prompt, with the chat template and the vision tokens of pictures
     negative_tokens: int | None = None  # of the unconditional branch; None: one forward a step
+    reference_tokens: int = 0  # patches of pictures as input, which run in every forward beside the target's
 
     @property
     def forwards(self) -> int:
@@ -91,11 +97,26 @@ class Workload:
 
     def steps_flop(self, shape: ModelShape) -> float:
         branches = [self.text_tokens] if self.negative_tokens is None else [self.text_tokens, self.negative_tokens]
-        return self.steps * sum(forward_flop(shape, self.image_tokens, tokens) for tokens in branches)
+        return self.steps * sum(
+            forward_flop(shape, self.image_tokens, tokens, self.reference_tokens) for tokens in branches
+        )
 
 
-def workload(job: Job, *, text_tokens: int | None = None, negative_tokens: int | None = None) -> Workload:
-    """The job's workload. Token counts that are not known are guessed from the texts' lengths, 4 characters each."""
+def workload(
+    job: Job,
+    *,
+    text_tokens: int | None = None,
+    negative_tokens: int | None = None,
+    vision_tokens: int = 0,
+    reference_tokens: int = 0,
+) -> Workload:
+    """The job's workload. Token counts that are not known are guessed from the texts' lengths, 4 characters each.
+
+    Those of pictures as input are of `job.references`; `text_tokens` and `negative_tokens` are without them.
+    """
     text = text_tokens if text_tokens is not None else TEMPLATE_TOKENS + len(job.prompt) // 4
     negative = negative_tokens if negative_tokens is not None else TEMPLATE_TOKENS + len(job.negative_prompt or "") // 4
-    return Workload(job.image_tokens, job.steps, text, negative if job.cfg else None)
+    return Workload(
+        job.image_tokens, job.steps, text + vision_tokens, negative + vision_tokens if job.cfg else None,
+        reference_tokens,
+    )  # fmt: skip

@@ -10,9 +10,9 @@ from hidream_studio.errors import RequestError
 from hidream_studio.image.metadata import PictureFacts, picture_facts
 from hidream_studio.image.png import read_text_chunks
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import Timings
 from hidream_studio.job.ids import is_id, new_id
-from hidream_studio.library.records import ImageDraft, JobRecord
+from hidream_studio.job.record import JobRecord, Timings
+from hidream_studio.library.records import ImageDraft
 
 logger = logging.getLogger(__name__)
 

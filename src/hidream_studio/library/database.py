@@ -5,6 +5,8 @@ Readers never wait (WAL); writers take turns, and what was committed survives a 
 
 from __future__ import annotations
 
+import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -14,12 +16,16 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, RequestError, StorageFullError
+from hidream_studio.library.models import Base
+
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
 READERS_KEPT = 8  # connections; more are opened when needed
@@ -35,7 +41,8 @@ class Database:
         Raises
         ------
         LibraryError
-            when it is no database, is damaged, cannot be written, or was written by a newer version.
+            when it is no database, is damaged, cannot be written, or was written by a newer version in tables that
+            this one cannot use.
         """
         self._path = path
         self._writer = threading.Lock()
@@ -83,12 +90,18 @@ class Database:
         engine = self._engine.execution_options(begin="IMMEDIATE")
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            try:
+            if _is_newer(connection, config):
+                self._check_newer(connection)
+            else:
                 command.upgrade(config, "head")
-            except CommandError as error:
-                raise LibraryError(
-                    f"{self._path} was written by a newer HiDream Studio ({error}); update, or use another data folder"
-                ) from error
+
+    def _check_newer(self, connection: Connection) -> None:
+        """A newer version may have added tables and columns: what is known here is used, and the rest left alone."""
+        if (hindrance := _hindrance(connection)) is not None:
+            raise LibraryError(
+                f"{self._path} was written by a newer HiDream Studio ({hindrance}); update, or use another data folder"
+            )
+        logger.warning("%s was written by a newer HiDream Studio; what this one knows of it is used", self._path)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -107,16 +120,47 @@ class Database:
             ) from error
 
 
+def _is_newer(connection: Connection, config: Config) -> bool:
+    """Whether a migration was run that this version does not have."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return not known.issuperset(MigrationContext.configure(connection).get_current_heads())
+
+
+def _hindrance(connection: Connection) -> str | None:
+    """What of the tables keeps this version from reading and adding rows; None where they only have more."""
+    inspector = inspect(connection)
+    tables = set(inspector.get_table_names())
+    for table in Base.metadata.sorted_tables:
+        if table.name not in tables:
+            return f"it has no table {table.name}"
+        there = {column["name"]: column for column in inspector.get_columns(table.name)}
+        if missing := table.columns.keys() - there.keys():
+            return f"{table.name} has no {', '.join(sorted(missing))}"
+        for name in sorted(there.keys() - table.columns.keys()):
+            if not there[name]["nullable"] and there[name].get("default") is None:
+                return f"{table.name} needs {name}, which this version does not know"
+    return None
+
+
 def _engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),  # put together: a "?" or "%41" in a folder's name is no part of a URL
         pool_size=READERS_KEPT,
         max_overflow=-1,
+        json_deserializer=_json_or_text,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _json_or_text(text: str) -> Any:
+    """One damaged value must not hide the rows beside it: whoever reads it finds a text where none belongs."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:

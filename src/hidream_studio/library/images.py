@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 
 from hidream_studio import __version__
 from hidream_studio.errors import NotFoundError
-from hidream_studio.image.metadata import picture_chunks, picture_facts
-from hidream_studio.image.png import read_text_chunks, with_text_chunks
+from hidream_studio.image.metadata import picture_chunks
+from hidream_studio.image.png import with_text_chunks
 from hidream_studio.job.clock import utc_now
+from hidream_studio.job.record import JobRecord
 from hidream_studio.library import rows, search
 from hidream_studio.library.models import ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, JobRecord
+from hidream_studio.library.records import ImageDraft, ImageRecord
 
 
 def image_row(session: Session, image_id: str) -> ImageRow:
@@ -70,11 +71,8 @@ def add_image(session: Session, draft: ImageDraft, *, file: str, file_bytes: int
     return rows.image_record(row)
 
 
-def with_own_text(draft: ImageDraft, png: bytes) -> bytes:
-    """The PNG with the text by which it is adopted after a crash, where it does not carry it already."""
-    facts = picture_facts(read_text_chunks(png))
-    if facts is not None and (facts.image_id, facts.job_id) == (draft.id, draft.job_id):
-        return png
+def with_texts(draft: ImageDraft, png: bytes) -> bytes:
+    """The PNG with all that is known of it, by which it is drawn again, and adopted after a crash."""
     chunks = picture_chunks(
         draft.job, image_id=draft.id, created_at=draft.created_at, model=draft.model, fingerprint=draft.fingerprint,
         numeric_path=draft.numeric_path, timings=draft.timings, version=__version__, job_id=draft.job_id,

@@ -16,12 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
-from hidream_studio.image.metadata import picture_facts, settings_from_chunks
-from hidream_studio.image.png import read_text_chunks
+from hidream_studio.image.metadata import picture_facts, read_file, settings_from_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import ENDED, State
 from hidream_studio.job.ids import is_id
+from hidream_studio.job.record import ENDED, JobRecord, State
 from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
@@ -31,10 +30,10 @@ from hidream_studio.library.files import (
     sweep_temporary,
     write_durably,
 )
-from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_own_text
+from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_texts
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, JobRecord
+from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult
 
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
@@ -131,10 +130,13 @@ class Library:
             return [rows.job_record(row) for row in session.scalars(query)]
 
     def pending_jobs(self) -> list[JobRecord]:
-        """What waited or ran when the last server ended, in the order of the queue."""
+        """What waited or ran when the last server ended, in the order of the queue.
+
+        A job that this version does not wholly understand is not among them: it waits for the version that does.
+        """
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            return [rows.job_record(row) for row in session.scalars(query)]
+            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row)]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""
@@ -181,7 +183,7 @@ class Library:
         with self._database.reading() as session:
             if (known := image_of_job(session, draft.job_id)) is not None:
                 return rows.image_record(known)
-        png = with_own_text(draft, png)
+        png = with_texts(draft, png)
         check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
         file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
         write_durably(self.data / file, png)
@@ -287,21 +289,21 @@ class Library:
                     raise LibraryError(f"the file of picture {image_id} is damaged: {error.message}") from error
         return path
 
-    def import_png(self, data: bytes) -> ImportResult:
-        """What a dropped PNG brings back; nothing is stored.
+    def import_picture(self, data: bytes) -> ImportResult:
+        """What a dropped PNG, JPEG or WebP brings back; nothing is stored.
 
         Raises
         ------
         RequestError
-            when it is no PNG, or holds no settings.
+            when it is none of these, or holds no settings.
         """
-        chunks = read_text_chunks(data)
-        facts = picture_facts(chunks)
+        file = read_file(data)
+        facts = picture_facts(file.texts)
         record = None
         if facts is not None and facts.image_id is not None:
             with suppress(NotFoundError):
                 record = self.image(facts.image_id)
-        return ImportResult(settings=settings_from_chunks(chunks), record=record)
+        return ImportResult(settings=settings_from_chunks(file.texts, file.unread), record=record)
 
     # The page's settings, and what pictures cost
 

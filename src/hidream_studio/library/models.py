@@ -119,3 +119,4 @@ class CostSampleRow(Base):
     steps_s: Mapped[float | None]
     decode_s: Mapped[float | None]
     png_s: Mapped[float | None]
+    reference_tokens: Mapped[int] = mapped_column(server_default="0")

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import MAX_SEED
+from hidream_studio.job.sizes import read_size
 from hidream_studio.library.models import ImageRow
 
 MAX_QUERY_CHARS = 1000
@@ -71,10 +72,10 @@ def _steps(value: str) -> Condition:
 
 
 def _size(value: str) -> Condition:
-    sides = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", value.lower())
+    sides = read_size(value)
     if sides is None:
         raise _refused("size", value, "512x512")
-    return and_(ImageRow.width == int(sides[1]), ImageRow.height == int(sides[2]))
+    return and_(ImageRow.width == sides[0], ImageRow.height == sides[1])
 
 
 def _guidance(value: str) -> Condition:

@@ -30,10 +30,13 @@ def attend(
     *,
     causal: bool = False,
     key_mask: Tensor | None = None,  # (B, K) bool, False where nobody may look; None: everything is seen
+    mask: Tensor | None = None,  # (S, K) bool in place of it, False where that query may not look
 ) -> Tensor:  # (B, S, heads * head_dim)
     B, S, heads, _ = q.shape
     groups = heads // k.shape[2]
-    if groups > 1 and key_mask is not None:
+    if key_mask is not None:
+        mask = key_mask[:, None, None].expand(B, 1, S, key_mask.shape[1])
+    if groups > 1 and mask is not None:
         # only the dense kernels share K/V among heads by themselves; masked, CUDA would fall back to the slowest
         k, v = k.repeat_interleave(groups, dim=2), v.repeat_interleave(groups, dim=2)
         groups = 1
@@ -41,7 +44,7 @@ def attend(
         q.transpose(1, 2),
         k.transpose(1, 2),
         v.transpose(1, 2),
-        attn_mask=None if key_mask is None else key_mask[:, None, None].expand(B, 1, S, key_mask.shape[1]),
+        attn_mask=mask,
         is_causal=causal,
         enable_gqa=groups > 1,
     )

@@ -10,13 +10,24 @@ import json
 import math
 import re
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hidream_studio.errors import CheckpointError
-from hidream_studio.model.config import ModelConfig
-from hidream_studio.model.layout import BOTTLENECK_KEY, IGNORED_PREFIXES, MARKER_KEY, slots
+from hidream_studio.job.references import PROCESSOR_FILE, PictureProcessor
+from hidream_studio.model.config import ModelConfig, VisionConfig
+from hidream_studio.model.layout import (
+    BOTTLENECK_KEY,
+    IGNORED_PREFIX,
+    MARKER_KEY,
+    VISION_PREFIX,
+    Slot,
+    slots,
+    vision_slots,
+)
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
@@ -24,6 +35,7 @@ SINGLE_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "merges.txt"]  # what a snapshot of the hub is reduced to
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how each one begins
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 LOADABLE_TYPES = {"F32": 4, "BF16": 2, "F16": 2}  # safetensors' names, bytes each
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
@@ -49,6 +61,7 @@ class Checkpoint:
     config: ModelConfig
     tensors: dict[str, StoredTensor]  # by upstream's key; only those that are loaded
     fingerprint: str  # of config, tensor names, shapes and places; not of the 17 GB themselves
+    visual: Mapping[str, StoredTensor] = field(default_factory=dict)  # the vision tower's, not checked yet
 
     @property
     def tensor_files(self) -> tuple[Path, ...]:
@@ -74,6 +87,8 @@ def open_checkpoint(source: str) -> Checkpoint:
         name = folder.resolve().name
     else:
         folder = _from_hub(source, folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG_FILE}, so it is no checkpoint{_meant_instead(folder)}")
     values = _read_json(folder / CONFIG_FILE)
     files = _tensor_files(folder)
     headers = {path: read_header(path) for path in files}
@@ -86,17 +101,64 @@ def open_checkpoint(source: str) -> Checkpoint:
     config = ModelConfig.from_json(values)
     if BOTTLENECK_KEY in stored and len(stored[BOTTLENECK_KEY].shape) == 2:
         config = replace(config, bottleneck=stored[BOTTLENECK_KEY].shape[0])
-    tensors = _checked(stored, config, folder)
+    own = {key: tensor for key, tensor in stored.items() if not key.startswith((IGNORED_PREFIX, VISION_PREFIX))}
+    tensors = _checked(own, slots(config), folder)
     for file in TOKENIZER_FILES:
         if not (folder / file).is_file():
             raise CheckpointError(f"{folder} has no {file}: the prompt cannot be read without it")
-    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers))
+        _refuse_pointer(folder / file)
+    visual = {key: tensor for key, tensor in stored.items() if key.startswith(VISION_PREFIX)}
+    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers), visual)
+
+
+@dataclass(frozen=True)
+class StoredTower:
+    """A checkpoint's vision tower, whose every tensor is known to be there, in the right shape."""
+
+    config: VisionConfig
+    tensors: dict[str, StoredTensor]
+    processor: PictureProcessor
+
+
+def open_tower(checkpoint: Checkpoint) -> StoredTower:
+    """The vision tower of a checkpoint. It is checked here, so that a broken one spoils no picture made from words.
+
+    Raises
+    ------
+    CheckpointError
+        when there is none, or one that this model cannot use; names the file and the key.
+    """
+    folder = checkpoint.folder
+    if not checkpoint.visual:
+        raise CheckpointError(
+            f"{checkpoint.name} has no vision tower ({VISION_PREFIX}…): it takes no pictures as input"
+        )
+    config = VisionConfig.from_json(_read_json(folder / CONFIG_FILE))
+    tensors = _checked(checkpoint.visual, vision_slots(config), folder)
+    if config.out_size != checkpoint.config.hidden_size:
+        raise CheckpointError(
+            f"config.json: vision_config.out_hidden_size is {config.out_size}; the decoder's hidden_size is "
+            f"{checkpoint.config.hidden_size}"
+        )
+    if len(config.deepstack_after) > checkpoint.config.layers:
+        raise CheckpointError(
+            "config.json: vision_config.deepstack_visual_indexes names more than the decoder's layers"
+        )
+    if not (folder / PROCESSOR_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {PROCESSOR_FILE}: without it this model takes no pictures as input")
+    processor = PictureProcessor.from_json(_read_json(folder / PROCESSOR_FILE))
+    if (processor.patch_px, processor.frames, processor.merge) != (config.patch_px, config.frames, config.merge):
+        raise CheckpointError(f"{folder / PROCESSOR_FILE} cuts pictures otherwise than config.json's vision_config")
+    return StoredTower(config, tensors, processor)
 
 
 def _from_hub(source: str, folder: Path) -> Path:
     if not HUB_ID.fullmatch(source):
-        what = "is a file" if folder.is_file() else "does not exist"
-        raise CheckpointError(f"{source} {what}; a model is a folder, or a hub id such as HiDream-ai/HiDream-O1-Image")
+        if folder.is_file():
+            raise CheckpointError(f"{source} is a file; a model is a folder{_folder_of(folder)}")
+        raise CheckpointError(
+            f"{source} does not exist; a model is a folder, or a hub id such as HiDream-ai/HiDream-O1-Image"
+        )
     import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -110,10 +172,47 @@ def _from_hub(source: str, folder: Path) -> Path:
         ) from error
 
 
+def _folder_of(file: Path) -> str:
+    """What was meant by one file of a checkpoint."""
+    if (file.parent / CONFIG_FILE).is_file():
+        return f": give the one that it is in, {file.parent}"
+    if file.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".bin", ".gguf"):
+        beside = f"with {CONFIG_FILE} and {TOKENIZER_FILES[0]} beside the weights"
+        return f" in upstream's layout, {beside}; this is one file alone"
+    return ", or a hub id such as HiDream-ai/HiDream-O1-Image"
+
+
+def _meant_instead(folder: Path) -> str:
+    """A checkpoint one level away, or two below as the hub's cache has them: where it is, for the end of a sentence."""
+    found: list[Path] = []
+    with suppress(OSError):  # what may not be looked into gives no hint
+        places = [folder.absolute().parent, *sorted(folder.glob("*/")), *sorted(folder.glob("snapshots/*/"))]
+        found += [place for place in places if (place / CONFIG_FILE).is_file() and _has_weights(place)]
+    if not found:
+        return ""
+    more = f", or {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; did you mean {found[0]}{more}?"
+
+
+def _has_weights(folder: Path) -> bool:
+    return (folder / INDEX_FILE).is_file() or (folder / SINGLE_FILE).is_file()
+
+
+def _refuse_pointer(path: Path) -> None:
+    """A few words of Git LFS in the place of a file, where it was cloned without them."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the file itself: run `git lfs install` and `git lfs pull` in "
+                f"{path.parent}, or give the hub id in place of the folder"
+            )
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent} has no {path.name}, so it is no checkpoint")
     try:
+        _refuse_pointer(path)
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
@@ -148,6 +247,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     """
     size = path.stat().st_size
     try:
+        _refuse_pointer(path)
         with path.open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
@@ -183,9 +283,9 @@ def _merged(headers: dict[Path, dict[str, StoredTensor]]) -> dict[str, StoredTen
     return merged
 
 
-def _checked(stored: dict[str, StoredTensor], config: ModelConfig, folder: Path) -> dict[str, StoredTensor]:
+def _checked(stored: Mapping[str, StoredTensor], wanted: Iterable[Slot], folder: Path) -> dict[str, StoredTensor]:
     """Exactly the tensors that a model of this shape has; anything else is refused by name."""
-    expected = {slot.key: slot.shape for slot in slots(config)}
+    expected = {slot.key: slot.shape for slot in wanted}
     for key, shape in expected.items():
         if key not in stored:
             raise CheckpointError(f"{key} is missing in {folder}")
@@ -201,7 +301,7 @@ def _checked(stored: dict[str, StoredTensor], config: ModelConfig, folder: Path)
         if tensor.nbytes != LOADABLE_TYPES[tensor.dtype] * math.prod(shape):
             raise CheckpointError(f"{key} in {tensor.file} has {tensor.nbytes:,} bytes, which is not its shape's size")
     for key, tensor in stored.items():
-        if key not in expected and not key.startswith(IGNORED_PREFIXES):
+        if key not in expected:
             raise CheckpointError(f"{key} in {tensor.file} is unexpected: no HiDream-O1 model of this shape has it")
     return {key: stored[key] for key in expected}
 

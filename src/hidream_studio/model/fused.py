@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -91,6 +91,20 @@ class _Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Texts:
+    """Keys and values of one layer, (1, T, kv_heads, head_dim)."""
+
+    own: Sequence[tuple[Tensor, Tensor]]  # each branch's
+    shared: tuple[Tensor, Tensor] | None  # what stands before all of them: pictures
+
+    @classmethod
+    def of(cls, prefixes: Sequence[TextPrefix], before: TextPrefix | None, layer: int) -> _Texts:
+        if before is None:
+            return cls([prefix.layer(layer) for prefix in prefixes], None)
+        return cls([(prefix.keys[layer], prefix.values[layer]) for prefix in prefixes], before.layer(layer))
+
+
+@dataclass(frozen=True, slots=True)
 class _Room:
     """Where a step's attention works, layer after layer."""
 
@@ -125,8 +139,9 @@ class FusedBlocks:
         cos: Tensor,  # (B, S, 1, head_dim)
         sin: Tensor,
         prefixes: Sequence[TextPrefix],  # B of one prompt each
-    ) -> Tensor:  # (B, S, hidden)
-        return self._run(self._layers, x, cos, sin, prefixes)
+        wanted: slice | None = None,  # of the S rows; the last layer computes no others
+    ) -> Tensor:  # (B, S or wanted, hidden)
+        return self._run(self._layers, x, cos, sin, prefixes, wanted)
 
     @torch.inference_mode()
     def try_out(self) -> None:
@@ -141,7 +156,7 @@ class FusedBlocks:
             texts = [like.new_zeros((1, length, c.kv_heads, c.head_dim)) for length in TRIAL_TEXTS]
             prefixes = [TextPrefix((text,), (text,)) for text in texts]
             for alone in (False, True):
-                self._run(self._layers[:1], x, turn, turn, prefixes, alone)
+                self._run(self._layers[:1], x, turn, turn, prefixes, None, alone)
 
     def _run(
         self,
@@ -150,17 +165,20 @@ class FusedBlocks:
         cos: Tensor,
         sin: Tensor,
         prefixes: Sequence[TextPrefix],
+        wanted: slice | None = None,
         alone: bool | None = None,  # None: as it is faster
     ) -> Tensor:
-        shape, room = x.shape, self._room(x, [prefix.length for prefix in prefixes], alone)
+        (B, _, hidden), room = x.shape, self._room(x, [prefix.length for prefix in prefixes], alone)
         turn = cos.contiguous(), sin.contiguous()
-        stream = x.reshape(-1, shape[-1])
+        before = prefixes[0].before if all(prefix.before is prefixes[0].before for prefix in prefixes) else None
+        stream = x.reshape(-1, hidden)
         delta = None
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             for number, layer in enumerate(layers):
-                texts = [(prefix.keys[number], prefix.values[number]) for prefix in prefixes]
-                delta = self._block(layer, stream, delta, turn, texts, room)
-        return (stream if delta is None else stream.add_(delta)).view(shape)
+                texts = _Texts.of(prefixes, before, number)
+                rows = wanted if number == len(layers) - 1 else None
+                stream, delta = self._block(layer, stream, delta, turn, texts, room, rows)
+        return (stream if delta is None else stream.add_(delta)).view(B, -1, hidden)
 
     def _block(
         self,
@@ -168,17 +186,21 @@ class FusedBlocks:
         x: Tensor,  # (B * S, hidden), is overwritten
         delta: Tensor | None,  # what x still lacks
         turn: tuple[Tensor, Tensor],  # cos, sin
-        texts: Sequence[tuple[Tensor, Tensor]],
+        texts: _Texts,
         room: _Room,
-    ) -> Tensor | None:  # what x still lacks afterwards
+        wanted: slice | None,  # of each branch's S rows
+    ) -> tuple[Tensor, Tensor | None]:  # x (B * S or wanted, hidden), and what it still lacks afterwards
         kernels, eps, fp8 = self._kernels, self._config.rms_eps, self._fp8
         qkv = layer.qkv.product(kernels.add_rms_norm(x, delta, layer.attention_norm, eps, fp8=fp8))
-        kernels.rotate_heads(qkv, layer.head_norms, turn, texts, eps, room.q, room.k, room.v)
+        kernels.rotate_heads(qkv, layer.head_norms, turn, texts.own, eps, room.q, room.k, room.v, texts.shared)
         del qkv
+        if wanted is not None:
+            x = x.view(*room.q.shape[:2], -1)[:, wanted].reshape(-1, x.shape[-1])
+            room = replace(room, q=room.q[:, wanted].contiguous(), alone=False)
         attended = self._attention(room).view(x.shape[0], -1)
         delta = self._add(x, layer.out, kernels.quantise_rows(attended) if fp8 else attended)
         wide = layer.gate_up.product(kernels.add_rms_norm(x, delta, layer.mlp_norm, eps, fp8=fp8))
-        return self._add(x, layer.down, kernels.silu_times(wide, fp8=fp8))
+        return x, self._add(x, layer.down, kernels.silu_times(wide, fp8=fp8))
 
     def _add(self, x: Tensor, matrix: _Matrix, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor | None:
         """x takes the product, at once or as what this returns."""

@@ -76,15 +76,17 @@ def rotate_heads(
     q: Tensor,  # (B, S, heads, head_dim) contiguous, is written
     k: Tensor,  # (B, S + longest T, kv_heads, head_dim) contiguous, is written: a branch's own keys, then its text's
     v: Tensor,  # as k
+    shared: tuple[Tensor, Tensor] | None = None,  # as one of texts; stands before each of them, and counts in their T
 ) -> None:
     """Norm and turn q and k, head by head, and put keys and values where attention reads them."""
     _, S, heads, head_dim = q.shape
     K, kv_heads = k.shape[1:3]
+    before, H = (texts[0], 0) if shared is None else (shared, shared[0].shape[1])
     for b in range(0, len(texts), 2):  # two branches to a launch: what a step with guidance has
         first, last = texts[b], texts[min(b + 1, len(texts) - 1)]
         _rotate_heads[(K, min(2, len(texts) - b))](
-            _since(qkv, b * S), *norms, _since(rotary[0], b), _since(rotary[1], b), *first, *last, _since(q, b),
-            _since(k, b), _since(v, b), S, K, first[0].shape[1], last[0].shape[1],
+            _since(qkv, b * S), *norms, _since(rotary[0], b), _since(rotary[1], b), *before, *first, *last,
+            _since(q, b), _since(k, b), _since(v, b), S, K, H, first[0].shape[1], last[0].shape[1],
             HEADS=heads, KV_HEADS=kv_heads, HALF=head_dim // 2,
             BLOCK_Q=triton.next_power_of_2(heads), BLOCK_KV=triton.next_power_of_2(kv_heads), EPS=eps, num_warps=4,
         )  # fmt: skip
@@ -211,10 +213,11 @@ def _copy_text(text_k, text_v, k, v, source, target, kv_places, kv_inside, HALF:
         tl.store(v + target + places, tl.load(text_v + source + places, mask=kv_inside), mask=kv_inside)
 
 
-@triton.jit(do_not_specialize=["S", "K", "T0", "T1"])
+@triton.jit(do_not_specialize=["S", "K", "H", "T0", "T1"])
 def _rotate_heads(
-    qkv, q_weight, k_weight, cos, sin, text_k0, text_v0, text_k1, text_v1, q, k, v, S, K, T0, T1, HEADS: tl.constexpr,
-    KV_HEADS: tl.constexpr, HALF: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_KV: tl.constexpr, EPS: tl.constexpr,
+    qkv, q_weight, k_weight, cos, sin, shared_k, shared_v, text_k0, text_v0, text_k1, text_v1, q, k, v, S, K, H, T0, T1,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_KV: tl.constexpr,
+    EPS: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     branch = tl.program_id(1).to(tl.int64)
@@ -225,7 +228,7 @@ def _rotate_heads(
     kv_places = kv_head * D + half
     kv_inside = (kv_head < KV_HEADS) & (half < HALF)
     target = (branch * K + row) * KV
-    text_row = row - S
+    text_row = row - S - H
     if row < S:
         token = branch * S + row
         mine = qkv + token * (HEADS * D + 2 * KV)
@@ -239,6 +242,8 @@ def _rotate_heads(
             places = kv_places + part * HALF
             value = tl.load(mine + HEADS * D + KV + places, mask=kv_inside)
             tl.store(v + target + places, value, mask=kv_inside)
+    elif text_row < 0:
+        _copy_text(shared_k, shared_v, k, v, (text_row + H) * KV, target, kv_places, kv_inside, HALF)
     elif branch == 0:
         kv_inside = kv_inside & (text_row < T0)
         _copy_text(text_k0, text_v0, k, v, text_row * KV, target, kv_places, kv_inside, HALF)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hidream_studio.model.config import PATCH_PX
+from hidream_studio.job.sizes import PATCH_PX
 
 
 def patchify(

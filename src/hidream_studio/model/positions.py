@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,17 +19,55 @@ def text_positions(
     return torch.arange(length, device=device).expand(3, 1, length)
 
 
-def step_positions(
-    timestep_position: Tensor,  # (B,), the number of text tokens before the tms token
+def grid_positions(
     rows: int,
     cols: int,
-) -> Tensor:  # (3, B, 1 + rows*cols): the tms token, then the patches in row-major order; axes t, h, w
-    device = timestep_position.device
-    B, N = timestep_position.shape[0], rows * cols
+    origin: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:  # (3, rows*cols), row-major: (origin, origin + row, origin + column)
     row = torch.arange(rows, device=device).repeat_interleave(cols)
     col = torch.arange(cols, device=device).repeat(rows)
-    image = torch.stack((torch.zeros_like(row), row, col)) + IMAGE_ORIGIN  # (3, N)
-    return torch.cat((timestep_position.expand(3, B)[..., None], image[:, None].expand(3, B, N)), dim=-1)
+    return torch.stack((torch.zeros_like(row), row, col)) + origin
+
+
+def prompt_positions(
+    ids: Sequence[int],
+    picture_token: int,
+    grids: Sequence[tuple[int, int]],  # rows and columns of each picture's tokens
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, int]:  # (3, 1, T), and the position of what comes after
+    """Of text with pictures in it: a picture's tokens lie on a grid, and take its longer side of the count.
+
+    upstream models/utils.py get_rope_index_fix_point.
+    """
+    parts, position, index = [], 0, 0
+    waiting = iter(grids)
+    while index < len(ids):
+        if ids[index] == picture_token:
+            rows, cols = next(waiting)
+            parts.append(grid_positions(rows, cols, position, device))
+            position, index = position + max(rows, cols), index + rows * cols
+        else:
+            parts.append(torch.full((3, 1), position, device=device))
+            position, index = position + 1, index + 1
+    return torch.cat(parts, dim=1)[:, None], position
+
+
+def step_positions(
+    timestep_position: Tensor,  # (B,), the tms token's: the number of text tokens, or less with pictures among them
+    rows: int,
+    cols: int,
+    references: Sequence[tuple[int, int]] = (),  # rows and columns of each reference's patches
+) -> Tensor:  # (3, B, 1 + rows*cols + references'): tms, the patches in row-major order, the references'; axes t, h, w
+    device = timestep_position.device
+    B, origin = timestep_position.shape[0], IMAGE_ORIGIN
+    grids = []
+    for grid in ((rows, cols), *references):
+        grids.append(grid_positions(*grid, origin, device))
+        origin += max(grid)
+    image = torch.cat(grids, dim=-1)
+    tms = timestep_position.expand(3, B)[..., None]
+    return torch.cat((tms, image[:, None].expand(3, B, image.shape[1])), dim=-1)
 
 
 def rotary(

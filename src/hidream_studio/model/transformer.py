@@ -4,6 +4,9 @@ Upstream runs one sequence `[text, tms, patches]` through a Qwen3-VL decoder in 
 token or a patch (upstream models/qwen3_vl_transformers.py `_forward_generation`). So the text's keys and values are the
 same in every step: `encode_text` computes them once, and `forward` runs the tms token and the patches alone, with dense
 attention over `[text K/V, own K/V]`. Q, K and V are one matrix here, and so are gate and up.
+
+Pictures as input are text too, as tokens before the prompt (`encode_pictures`, once for all prompts), and patches
+beside the target's, which see everything and so change in each step.
 """
 
 from __future__ import annotations
@@ -16,29 +19,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hidream_studio.job.sizes import PATCH_VALUES
 from hidream_studio.model.attention import attend, backends
-from hidream_studio.model.config import PATCH_VALUES, TIMESTEP_FREQUENCIES, ModelConfig
-from hidream_studio.model.positions import rotary, rotate, step_positions, text_positions
+from hidream_studio.model.config import TIMESTEP_FREQUENCIES, ModelConfig
+from hidream_studio.model.positions import prompt_positions, rotary, rotate, step_positions, text_positions
+from hidream_studio.model.vision import Grid, VisionTokens
 
 
 @dataclass(frozen=True)
 class TextPrefix:
     """What a prompt leaves behind: the keys (already rotated) and values of its tokens, without the tms token."""
 
-    keys: tuple[Tensor, ...]  # per layer (B, T, kv_heads, head_dim)
-    values: tuple[Tensor, ...]  # per layer (B, T, kv_heads, head_dim)
+    keys: tuple[Tensor, ...]  # per layer (B, T, kv_heads, head_dim), of its own tokens
+    values: tuple[Tensor, ...]  # as keys
+    before: TextPrefix | None = None  # what stands before them, and is shared with other prompts: pictures
+    end: int | None = None  # the position after the last token, where tokens do not count it: with pictures among them
 
     @property
     def length(self) -> int:
-        """T, the number of text tokens; the tms token takes this position."""
-        return self.keys[0].shape[1]
+        """T, the number of text tokens, of those before it too."""
+        return self.keys[0].shape[1] + (0 if self.before is None else self.before.length)
+
+    @property
+    def next_position(self) -> int:
+        """Where the next token sits: the rest of the prompt, or the tms token."""
+        return self.length if self.end is None else self.end
 
     @property
     def nbytes(self) -> int:
+        """Of its own tokens."""
         return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
+    def layer(self, number: int) -> tuple[Tensor, Tensor]:
+        """All keys and values of a layer: (B, T, kv_heads, head_dim)."""
+        own = self.keys[number], self.values[number]
+        if self.before is None:
+            return own
+        keys, values = (torch.cat(pair, dim=1) for pair in zip(self.before.layer(number), own, strict=True))
+        return keys, values
 
-RunBlocks = Callable[[Tensor, Tensor, Tensor, Sequence[TextPrefix]], Tensor]  # x (B, S, hidden), cos, sin, B prompts
+
+# x (B, S, hidden), cos, sin, B prompts, and of which rows the last layer's answer is wanted → x (B, those rows, hidden)
+RunBlocks = Callable[[Tensor, Tensor, Tensor, Sequence[TextPrefix], slice | None], Tensor]
 
 
 class TimestepEmbedder(nn.Module):
@@ -98,12 +120,15 @@ class Block(nn.Module):
         sin: Tensor,
         texts: Sequence[tuple[Tensor, Tensor]],  # K and V, (b, T, kv_heads, head_dim): one of b = B, or B of b = 1
         key_mask: Tensor | None = None,  # (B, T + S) bool, with one text
-    ) -> Tensor:  # (B, S, hidden)
+        wanted: slice | None = None,  # of the S rows; the others give keys and values alone
+    ) -> Tensor:  # (B, S or wanted, hidden)
         """The tms token and the patches: they see the text and each other.
 
         Texts of different lengths may share everything but the attention itself.
         """
         q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
+        if wanted is not None:
+            x, q = x[:, wanted], q[:, wanted]
         attended = [
             self.attend(q_, torch.cat((text_k, k_), dim=1), torch.cat((text_v, v_), dim=1), key_mask=key_mask)
             for (text_k, text_v), q_, k_, v_ in zip(
@@ -119,10 +144,19 @@ class Block(nn.Module):
         sin: Tensor,
         *,
         last: bool,
+        before: tuple[Tensor, Tensor] | None = None,  # K and V of what stands before, (B, T', kv_heads, head_dim)
     ) -> tuple[Tensor, Tensor, Tensor]:  # x (B, T, hidden); k, v (B, T, kv_heads, head_dim)
         """The text: causal among itself. Of the last layer only keys and values are ever looked at."""
         q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
-        return (x if last else self._rest(x, attend(q, k, v, causal=True))), k, v.contiguous()
+        v = v.contiguous()
+        if last:
+            return x, k, v
+        if before is None:
+            return self._rest(x, attend(q, k, v, causal=True)), k, v
+        T, earlier = x.shape[1], before[0].shape[1]
+        mask = torch.ones((T, earlier + T), dtype=torch.bool, device=x.device).tril(earlier)
+        attended = attend(q, torch.cat((before[0], k), dim=1), torch.cat((before[1], v), dim=1), mask=mask)
+        return self._rest(x, attended), k, v
 
     def _rest(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.attention.out(attended)
@@ -156,31 +190,70 @@ class O1Transformer(nn.Module):
     def encode_text(
         self,
         ids: Tensor,  # (B, T) int64, without the tms token; shorter prompts are padded at the end, with any id
+        before: TextPrefix | None = None,  # of `encode_pictures`
     ) -> TextPrefix:
         """The keys and values of a prompt in every layer.
 
         Attention is causal, so that what stands after a prompt's last token changes nothing before it: padded rows need
         no mask here, only `prefix_mask` in `forward`.
         """
-        x = self.embed(ids)
-        cos, sin = rotary(text_positions(ids.shape[1], ids.device), self.config, x.dtype)
+        start = 0 if before is None else before.next_position
+        positions = text_positions(ids.shape[1], ids.device) + start
+        keys, values = self._encode(self.embed(ids), positions, before)
+        return TextPrefix(keys, values, before, None if before is None else start + ids.shape[1])
+
+    def encode_pictures(
+        self,
+        ids: Sequence[int],  # the prompt up to the end of its last picture
+        picture_token: int,  # of ids, once for each token of the pictures
+        seen: VisionTokens,
+    ) -> TextPrefix:
+        """The keys and values of what stands before a prompt: pictures, as the vision tower saw them."""
+        tokens = torch.tensor([ids], device=self.device)
+        where = tokens[0] == picture_token
+        positions, end = prompt_positions(ids, picture_token, seen.grids, self.device)
+        x = self.embed(tokens)
+        x[:, where] = seen.embeds.to(x.device, x.dtype)
+        added = [torch.zeros_like(x[0]).index_put((where,), level.to(x.device, x.dtype)) for level in seen.deepstack]
+        keys, values = self._encode(x, positions, None, added)
+        return TextPrefix(keys, values, end=end)
+
+    def _encode(
+        self,
+        x: Tensor,  # (B, T, hidden)
+        positions: Tensor,  # (3, 1, T)
+        before: TextPrefix | None,
+        added: Sequence[Tensor] = (),  # (T, hidden), after each of the first layers (upstream `_deepstack_process`)
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:  # per layer (B, T, kv_heads, head_dim)
+        cos, sin = rotary(positions, self.config, x.dtype)
         keys, values = [], []
-        with backends(x.device, masked=False):
+        with backends(x.device, masked=before is not None):
             for layer, block in enumerate(self.blocks):
                 assert isinstance(block, Block)
-                x, k, v = block.text(x, cos, sin, last=layer == len(self.blocks) - 1)
+                known = None if before is None else before.layer(layer)
+                x, k, v = block.text(x, cos, sin, last=layer == len(self.blocks) - 1, before=known)
+                if layer < len(added):
+                    x = x + added[layer]
                 keys.append(k)
                 values.append(v)
-        return TextPrefix(tuple(keys), tuple(values))
+        return tuple(keys), tuple(values)
 
     def step_rotary(
         self,
-        text_lengths: Tensor,  # (B,), in tokens, without the tms token
+        text_ends: Tensor,  # (B,), each prompt's `next_position`
         rows: int,
         cols: int,
-    ) -> tuple[Tensor, Tensor]:  # cos, sin: (B, 1 + rows*cols, 1, head_dim)
+        references: Sequence[Grid] = (),
+    ) -> tuple[Tensor, Tensor]:  # cos, sin: (B, 1 + rows*cols + those of the references, 1, head_dim)
         """What a step needs to know of positions; the same in all steps of a picture, so it can be kept."""
-        return rotary(step_positions(text_lengths, rows, cols), self.config, self.dtype)
+        return rotary(step_positions(text_ends, rows, cols, references), self.config, self.dtype)
+
+    def embed_patches(
+        self,
+        patches: Tensor,  # (B, N, 3072)
+    ) -> Tensor:  # (B, N, hidden)
+        embedded: Tensor = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
+        return embedded
 
     def forward(
         self,
@@ -193,7 +266,7 @@ class O1Transformer(nn.Module):
     ) -> Tensor:  # (B, N, 3072), the predicted clean picture, in about [-1, 1]
         x = self._tokens(patches, t)
         if prefix_mask is None:
-            lengths, key_mask = torch.full((1,), prefix.length, device=x.device), None
+            lengths, key_mask = torch.full((1,), prefix.next_position, device=x.device), None
         else:
             lengths, key_mask = prefix_mask.sum(dim=-1), F.pad(prefix_mask, (0, x.shape[1]), value=True)
         return self._decode(x, self.step_rotary(lengths, rows, cols), [prefix], key_mask)
@@ -203,32 +276,42 @@ class O1Transformer(nn.Module):
         patches: Tensor,  # (1, N, 3072), the noisy picture
         t: Tensor,  # (1,) float32
         prefixes: Sequence[TextPrefix],  # n prompts of one picture: with guidance, its own and the unconditional
-        rotary: tuple[Tensor, Tensor],  # of `step_rotary`, for n lengths
+        rotary: tuple[Tensor, Tensor],  # of `step_rotary`, for n prompts
+        references: Tensor | None = None,  # (1, R, hidden) of `embed_patches`, clean pictures that are looked at
     ) -> Tensor:  # (n, N, 3072), each prompt's prediction
         """All branches of a step in one pass: one picture under several prompts of any lengths, without padding.
 
         The branches share every matrix product, so that the weights are read once and small pictures fill the device.
         """
-        return self._decode(self._tokens(patches, t, len(prefixes)), rotary, prefixes, None)
+        x = self._tokens(patches, t, len(prefixes), references)
+        wanted = None if references is None else slice(1, 1 + patches.shape[1])
+        return self._decode(x, rotary, prefixes, None, wanted)
 
     def _tokens(
-        self, patches: Tensor, t: Tensor, times: int = 1
-    ) -> Tensor:  # (times * B, 1 + N, hidden); B = 1 or once
-        tokens = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
-        both = self.timestep(t)[:, None].to(tokens.dtype), tokens
+        self, patches: Tensor, t: Tensor, times: int = 1, references: Tensor | None = None
+    ) -> Tensor:  # (times * B, 1 + N + R, hidden); B = 1 or once
+        tokens = self.embed_patches(patches)
+        every = [self.timestep(t)[:, None].to(tokens.dtype), tokens]
+        if references is not None:
+            every.append(references)
         # of one picture, or once: one copy for all branches
-        return torch.cat(both * times, dim=1).view(-1, 1 + patches.shape[1], tokens.shape[-1])
+        return torch.cat(every * times, dim=1).view(-1, sum(part.shape[1] for part in every), tokens.shape[-1])
 
     def _decode(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], prefixes: Sequence[TextPrefix], key_mask: Tensor | None
+        self,
+        x: Tensor,  # (B, S, hidden)
+        rotary: tuple[Tensor, Tensor],
+        prefixes: Sequence[TextPrefix],
+        key_mask: Tensor | None,
+        wanted: slice | None = None,  # of the S rows: the target's patches; None: there is only the tms token beside
     ) -> Tensor:  # (B, N, 3072)
         cos, sin = rotary
         with backends(x.device, masked=key_mask is not None):
             if self.run_blocks is not None and key_mask is None and len(prefixes) == x.shape[0]:
-                x = self.run_blocks(x, cos, sin, prefixes)
+                x = self.run_blocks(x, cos, sin, prefixes, wanted)
             else:
                 for layer, block in enumerate(self.blocks):
-                    texts = [(prefix.keys[layer], prefix.values[layer]) for prefix in prefixes]
-                    x = block(x, cos, sin, texts, key_mask)
-        x0: Tensor = self.patch_out(self.norm(x))[:, 1:]  # of all rows: leaving the first one out would copy the rest
-        return x0
+                    texts = [prefix.layer(layer) for prefix in prefixes]
+                    x = block(x, cos, sin, texts, key_mask, wanted if layer == len(self.blocks) - 1 else None)
+        x0: Tensor = self.patch_out(self.norm(x))
+        return x0 if wanted is not None else x0[:, 1:]  # leaving the first row out before would copy the rest

@@ -1,4 +1,4 @@
-"""Weights on their way between files and an `O1Transformer`. Knows nothing of what the model computes.
+"""Weights on their way between files and our modules. Knows nothing of what the model computes.
 
 Rows stream from their file to the device, into parameters that are allocated there: at no time are there two copies of
 the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on arrival.
@@ -6,19 +6,20 @@ the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hidream_studio.model.checkpoint import Checkpoint
-from hidream_studio.model.config import ModelConfig
+from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, StoredTower
+from hidream_studio.model.config import ModelConfig, VisionConfig
 from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
-from hidream_studio.model.layout import slots
+from hidream_studio.model.layout import Slot, slots, vision_slots
 from hidream_studio.model.reading import read_pieces
 from hidream_studio.model.transformer import O1Transformer
+from hidream_studio.model.vision import VisionTower
 
 INIT_STD = 0.02  # upstream's initializer_range
 
@@ -35,12 +36,25 @@ def empty_model(
     model = model.to(dtype)
     if fp8:
         use_fp8_linears(model.blocks)
+    _allocate(model, device)
+    return model.eval()
+
+
+def empty_tower(config: VisionConfig, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
+    """The same of a vision tower, which is never quantised."""
+    with torch.device("meta"), _NothingDrawn():
+        tower = VisionTower(config)
+    tower = tower.to(dtype)
+    _allocate(tower, device)
+    return tower.eval()
+
+
+def _allocate(model: nn.Module, device: torch.device | str) -> None:
     for module in list(model.modules()):
         for name, parameter in module.named_parameters(recurse=False):
             # not to_empty(): for meta tensors torch imports sympy there, for most of a second
             values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
             setattr(module, name, nn.Parameter(values, requires_grad=False))
-    return model.eval()
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -56,6 +70,11 @@ class _NothingDrawn(TorchFunctionMode):
 def model_bytes(config: ModelConfig, dtype: torch.dtype, *, fp8: bool = False) -> int:
     """How much memory the parameters take."""
     return sum(parameter.nbytes for parameter in empty_model(config, "meta", dtype, fp8=fp8).parameters())
+
+
+def tower_bytes(config: VisionConfig, dtype: torch.dtype) -> int:
+    """The same of a vision tower."""
+    return empty_tower(config, "meta", dtype).nbytes
 
 
 def load_model(
@@ -90,25 +109,48 @@ def fill_model(
     CheckpointError
         when a file can no longer be read.
     """
-    by_key = {slot.key: slot for slot in slots(checkpoint.config)}
+    _fill(model, checkpoint.tensors, slots(checkpoint.config), on_progress)
+
+
+def load_tower(stored: StoredTower, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
+    """The checkpoint's vision tower, on the device.
+
+    Raises
+    ------
+    CheckpointError
+        when a file can no longer be read.
+    """
+    tower = empty_tower(stored.config, device, dtype)
+    _fill(tower, stored.tensors, vision_slots(stored.config), None)
+    return tower
+
+
+def _fill(
+    model: O1Transformer | VisionTower,
+    stored: Mapping[str, StoredTensor],
+    places: Iterable[Slot],
+    on_progress: Callable[[float], None] | None,
+) -> None:
+    by_key = {slot.key: slot for slot in places}
     # in the order of the files, so that a disk reads them once from end to end
-    tensors = sorted(checkpoint.tensors.items(), key=lambda item: (item[1].file, item[1].offset))
-    loaded = 0
+    tensors = sorted(stored.items(), key=lambda item: (item[1].file, item[1].offset))
+    total, loaded = sum(tensor.nbytes for tensor in stored.values()), 0
     for piece in read_pieces(tensors, model.device):
         slot = by_key[piece.key]
         _set_rows(model, slot.parameter, slot.first_row + piece.first_row, piece.rows)
         loaded += piece.rows.nbytes
         if on_progress is not None:
-            on_progress(loaded / checkpoint.nbytes)
+            on_progress(loaded / total)
 
 
-def _set_rows(model: O1Transformer, parameter: str, first_row: int, rows: Tensor) -> None:
+def _set_rows(model: O1Transformer | VisionTower, parameter: str, first_row: int, rows: Tensor) -> None:
     owner, _, name = parameter.rpartition(".")
     module = model.get_submodule(owner)
     if isinstance(module, Fp8Linear):
         module.set_rows(first_row, rows.to(model.dtype))
     else:
-        module.get_parameter(name).data[first_row : first_row + rows.shape[0]].copy_(rows)
+        there = module.get_parameter(name).data[first_row : first_row + rows.shape[0]]
+        there.copy_(rows.reshape(there.shape))  # a convolution's weight is a matrix here
 
 
 def random_model(
@@ -126,11 +168,25 @@ def random_model(
             if parameter is owner.weight:
                 drawn = torch.empty(parameter.shape, dtype=dtype, device=device)
                 owner.set_rows(0, drawn.normal_(0, INIT_STD, generator=generator))
-        elif parameter.ndim == 1:
-            parameter.fill_(1.0 if "norm" in name else 0.0)
         else:
-            parameter.normal_(0, INIT_STD, generator=generator)
+            _draw(name, parameter, generator)
     return model
+
+
+def random_tower(config: VisionConfig, device: torch.device | str, dtype: torch.dtype, seed: int) -> VisionTower:
+    """The same of a vision tower."""
+    tower = empty_tower(config, device, dtype)
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, parameter in tower.named_parameters():
+        _draw(name, parameter, generator)
+    return tower
+
+
+def _draw(name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
+    if parameter.ndim == 1:
+        parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+    else:
+        parameter.normal_(0, INIT_STD, generator=generator)
 
 
 def export_state_dict(model: O1Transformer) -> dict[str, Tensor]:

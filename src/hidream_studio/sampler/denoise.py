@@ -36,7 +36,7 @@ def make_solver(sampler: Sampler, schedule: Schedule, *, noise_scale: float, see
     """The solver of a job for this schedule; `like` is z, of whose shape and device flash's fresh noise is."""
     if sampler == "unipc":
         return unipc(schedule.sigmas)
-    if sampler == "euler":
+    if sampler in ("euler", "flow_match"):  # upstream's name for it, over the dev recipe's timesteps
         return euler(schedule.sigmas)
     return flash(schedule.sigmas, noise_scale, flash_noise(seed, like.shape, like.device))
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hidream_studio.engine.messages import (
-    Cancelled,
-    Drawn,
-    Failed,
-    Finished,
-    FromWorker,
-    Returned,
-    StepBegins,
-    StepDone,
-)
+from hidream_studio.engine.messages import Drawn, JobMessage, StepBegins, StepDone, leaves_worker
+from hidream_studio.scheduler.ticket import Ticket
 
 EXPECTED_TIMES = 5.0  # a step may take so many times what was expected of it, beside `Patience.step_s`
 
@@ -29,15 +22,14 @@ class Patience:
 
 
 class Watchdog:
-    """Follows one worker process from its start. All times are on the caller's monotonic clock."""
+    """Follows one worker from its start. `jobs` are those that it has now. All times are on the caller's clock."""
 
-    def __init__(self, patience: Patience, now_s: float) -> None:
+    def __init__(self, patience: Patience, jobs: Mapping[str, Ticket], now_s: float) -> None:
         self._patience = patience
+        self._jobs = jobs
         self._loading = True
-        self._expected_step_s: dict[str, float] = {}  # of the jobs that it holds
-        self._stepping: str | None = None
-        self._stepped_last: str | None = None
-        self._writing_since_s: dict[str, float] = {}
+        self._turn: Ticket | None = None  # whose step was begun last
+        self._in_step = False
         self._deadline_s: float | None = None  # of the next sign of life
         self._allowed_s = 0.0
         self._expect(now_s, patience.load_s)
@@ -47,14 +39,19 @@ class Watchdog:
         return self._loading
 
     @property
+    def stepping(self) -> Ticket | None:
+        """Whose step it is."""
+        return self._turn if self._in_step else None
+
+    @property
     def guilty(self) -> frozenset[str]:
         """The jobs that a death now must be put down to: whose step it is, else those being written, else the last."""
-        if self._stepping is not None:
-            return frozenset({self._stepping})
-        if self._writing_since_s:
-            return frozenset(self._writing_since_s)
-        # between two steps: the last one's job, if the worker still holds it
-        return frozenset(job_id for job_id in self._expected_step_s if job_id == self._stepped_last)
+        if self._in_step and self._turn is not None:
+            return frozenset({self._turn.id})
+        if written := frozenset(job.id for job in self._jobs.values() if job.drawn_s is not None):
+            return written
+        # between two steps: the last one's job, if the worker still has it
+        return frozenset(job_id for job_id, job in self._jobs.items() if job is self._turn)
 
     def loading_goes_on(self, now_s: float) -> None:
         self._expect(now_s, self._patience.load_s)
@@ -63,31 +60,26 @@ class Watchdog:
         self._loading = False
         self._expect_next_step(now_s)
 
-    def sent(self, job_id: str, expected_step_s: float, now_s: float) -> None:
-        """The worker was given a job."""
-        self._expected_step_s[job_id] = expected_step_s
-        if not self._loading and self._stepping is None:
+    def sent(self, now_s: float) -> None:
+        """The worker was given a job, which is among `jobs` already."""
+        if not self._loading and not self._in_step:
             self._expect_next_step(now_s)
 
-    def heard(self, message: FromWorker, now_s: float) -> None:
-        """The worker said something about a job."""
+    def heard(self, message: JobMessage, job: Ticket, now_s: float) -> None:
+        """The worker said something about a job; one that it has no more is not among `jobs` now."""
         if isinstance(message, StepBegins):
-            self._stepping = self._stepped_last = message.job_id
-            patience = self._patience
-            allowed_s = patience.step_s + EXPECTED_TIMES * self._expected_step_s.get(message.job_id, 0.0)
+            self._turn, self._in_step = job, True
+            allowed_s = self._patience.step_s + EXPECTED_TIMES * job.step_s
             if message.first:
-                allowed_s += patience.step_s
+                allowed_s += self._patience.step_s
             self._expect(now_s, allowed_s)
         elif isinstance(message, StepDone) and message.done < message.total:  # after the last one it decodes
-            self._stepping = None
+            self._in_step = False
             self._expect_next_step(now_s)
-        elif isinstance(message, (Drawn, Finished, Failed, Cancelled, Returned)):
-            self._expected_step_s.pop(message.job_id, None)
-            self._writing_since_s.pop(message.job_id, None)
-            if isinstance(message, Drawn):
-                self._writing_since_s[message.job_id] = now_s
-            if self._stepping in (None, message.job_id):
-                self._stepping = None
+        elif isinstance(message, Drawn) or leaves_worker(message):
+            job.drawn_s = now_s if isinstance(message, Drawn) else None
+            if not self._in_step or self._turn is job:
+                self._in_step = False
                 self._expect_next_step(now_s)
 
     def overdue(self, now_s: float) -> str | None:
@@ -95,7 +87,8 @@ class Watchdog:
         if self._deadline_s is not None and now_s > self._deadline_s:
             doing = "while loading" if self._loading else "in a step"
             return f"it hung {doing} for more than {self._allowed_s:.0f} s and was ended"
-        if any(now_s - since_s > self._patience.file_s for since_s in self._writing_since_s.values()):
+        written_s = (job.drawn_s for job in self._jobs.values() if job.drawn_s is not None)
+        if any(now_s - since_s > self._patience.file_s for since_s in written_s):
             return f"it hung while writing a picture for more than {self._patience.file_s:.0f} s and was ended"
         return None
 
@@ -103,10 +96,12 @@ class Watchdog:
         """Nobody could listen for so long."""
         if self._deadline_s is not None:
             self._deadline_s += by_s
-        self._writing_since_s = {job_id: since_s + by_s for job_id, since_s in self._writing_since_s.items()}
+        for job in self._jobs.values():
+            if job.drawn_s is not None:
+                job.drawn_s += by_s
 
     def _expect_next_step(self, now_s: float) -> None:
-        if self._expected_step_s:  # it holds jobs: it should go on at once
+        if any(job.drawn_s is None for job in self._jobs.values()):  # it should go on with one at once
             self._expect(now_s, self._patience.step_s)
         else:
             self._deadline_s = None

@@ -1,18 +1,53 @@
-"""What the HTTP interface answers with, field by field. Values come from views and records; computes nothing."""
+"""What the HTTP interface answers with. Fields come from the values that are told; computes nothing."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
+from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView, State
-from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
-from hidream_studio.job.request import FinishMode, Lane, Noise
-from hidream_studio.job.workload import ModelShape
+from hidream_studio.job.job import Job
+from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults
+from hidream_studio.job.record import JobView, Seconds, Timings
+from hidream_studio.job.request import FinishMode, Lane
+from hidream_studio.library.records import ImageRecord
+from hidream_studio.service.views import NOT_TOLD, Estimate, Health, QueueSummary
 
-Seconds = Annotated[float, Field(ge=0, description="s")]
+Answer = TypeVar("Answer", bound=type[BaseModel])
+SIZE_AS_ASKED = frozenset({"requested_width", "requested_height"})  # told as `requested`
+
+
+def tells(*values: type, but: frozenset[str] = frozenset()) -> Callable[[Answer], Answer]:
+    """Gives an answer all fields of these frozen values but some; its own go before theirs of the same name."""
+
+    def with_fields(answer: Answer) -> Answer:
+        told: dict[str, Any] = {}
+        for value in values:
+            types = typing.get_type_hints(value, include_extras=True)
+            for field in fields(value):
+                if field.name not in told.keys() | but | answer.__annotations__.keys():
+                    told[field.name] = (types[field.name], _default(field, types[field.name]))
+        whole = create_model(
+            answer.__name__, __base__=answer, __module__=answer.__module__, __doc__=answer.__doc__, **told
+        )
+        return typing.cast(Answer, whole)
+
+    return with_fields
+
+
+def _default(field: DataclassField[Any], type_: Any) -> Any:
+    """What is None is left out of an answer, so it need not be there."""
+    if field.default_factory is not MISSING:
+        return Field(default_factory=field.default_factory)
+    if field.default is not MISSING:
+        return field.default
+    return None if type(None) in typing.get_args(type_) else ...
 
 
 class Size(BaseModel):
@@ -20,54 +55,14 @@ class Size(BaseModel):
     height: int
 
 
-class TimingsAnswer(BaseModel):
-    """Where the time of one picture went, in s."""
-
-    text_s: float
-    steps_s: float
-    decode_s: float
-    png_s: float
-
-
-class JobErrorAnswer(BaseModel):
-    code: str
-    message: str
-
-
+@tells(JobView, Job, but=NOT_TOLD)
 class JobAnswer(BaseModel):
     """A job in its state now."""
 
     id: str
-    state: State
-    lane: Lane
-    position: int | None = None  # 1 is next; while queued
-    step: int = 0  # steps done
     steps: int
-    estimate_s: Seconds | None = None
-    wait_s: Seconds | None = None
-    elapsed_s: Seconds | None = None
-    queued_s: Seconds | None = None
-    image_id: str | None = None
-    sheet_id: str | None = None
-    error: JobErrorAnswer | None = None
-    created_at: str
-    prompt: str
-    negative_prompt: str | None = None
-    seed: int
-    width: int
-    height: int
     requested: Size
-    guidance_scale: float
     cfg: bool
-    recipe: Recipe
-    sampler: Sampler
-    preset: str | None = None
-    noise: Noise
-    parent_id: str | None = None
-    finish_mode: FinishMode | None = None
-    strength: float | None = None
-    adjustments: list[Adjustment] = []
-    timings: TimingsAnswer | None = None
 
 
 class JobsAnswer(BaseModel):
@@ -80,18 +75,9 @@ class SheetAnswer(BaseModel):
     jobs: list[JobAnswer]
 
 
-class QueueAnswer(BaseModel):
-    waiting: int
-    running: int
-    drain_s: Seconds
-    paused: list[Lane]
-    limit: int
-    positions: dict[str, int] = {}
-
-
 class ClearedAnswer(BaseModel):
     cancelled: int
-    queue: QueueAnswer
+    queue: QueueSummary
 
 
 class PictureAnswer(BaseModel):
@@ -108,17 +94,16 @@ class PictureAnswer(BaseModel):
     cfg: bool
     elapsed_s: Seconds  # without waiting
     queued_s: Seconds
-    timings: TimingsAnswer
+    timings: Timings
     image: str | None = None
     url: str | None = None
 
 
+@tells(ImageRecord, but=frozenset({"lane", "family_id"}))
 class ImageAnswer(BaseModel):
     """A picture of the library."""
 
     id: str
-    job_id: str | None = None
-    sheet_id: str | None = None
     parent_id: str | None = None
     finish_mode: FinishMode | None = None
     job: dict[str, Any]  # everything that decided its pixels
@@ -128,18 +113,8 @@ class ImageAnswer(BaseModel):
     seed: int
     steps: int
     guidance_scale: float
-    created_at: str
-    elapsed_s: float | None = None
-    estimate_s: float | None = None
-    timings: TimingsAnswer | None = None
-    favourite: bool
     rejected: bool
     rejected_at: str | None = None
-    adjustments: list[Adjustment] = []
-    model: str | None = None
-    fingerprint: str | None = None
-    numeric_path: str | None = None
-    bytes: int
     file: str  # path of the PNG on this server
     thumb: str  # path of its thumbnail
 
@@ -153,56 +128,27 @@ class ImagesAnswer(BaseModel):
     next: str | None = None
 
 
-class RestoredAnswer(BaseModel):
-    """Settings that a PNG brought back, ready to be sent as a request."""
-
-    request: dict[str, Any]
-    source: str
-    notes: list[str]
-
-
 class ImportAnswer(BaseModel):
     image: ImageAnswer | None = None  # where the picture was one of ours and is now in the library
-    settings: RestoredAnswer | None = None
+    settings: RestoredSettings | None = None
 
 
+@tells(Job, but=SIZE_AS_ASKED | {"prompt", "negative_prompt", "parent_id", "finish_mode", "strength"})
 class ResolvedAnswer(BaseModel):
     """What a request would become."""
 
-    width: int
-    height: int
     requested: Size
     seed: int | None = None  # absent where it would be random
-    steps: int
-    guidance_scale: float
     cfg: bool
-    recipe: Recipe
-    sampler: Sampler
-    shift: float
-    noise_scale: float
-    noise: Noise
-    snap_resolution: bool
-    preset: str | None = None
-    profile: str
     lane: Lane
     adjustments: list[Adjustment]
 
 
+@tells(Estimate, but=SIZE_AS_ASKED)
 class EstimateAnswer(BaseModel):
     """What a request would cost; nine times in ten it takes between low_s and high_s."""
 
-    seconds: Seconds
-    low_s: Seconds
-    high_s: Seconds
-    basis: str
-    drain_s: Seconds  # work that is ahead of it in the queue
-    width: int
-    height: int
     requested: Size
-    steps: int
-    guidance_scale: float
-    lane: Lane
-    adjustments: list[Adjustment]
 
 
 class ProfileAnswer(BaseModel):
@@ -231,28 +177,14 @@ class MemoryAnswer(BaseModel):
     total_mib: float | None = None
 
 
+@tells(Health, but=frozenset({"memory_used_mib", "memory_total_mib"}))
 class HealthAnswer(BaseModel):
     """Whether a picture can be drawn now; if not, how far it is, or why it never will."""
 
     ready: bool
-    phase: str
-    fraction: float | None = None
-    reason: str | None = None
     version: str
-    model: str
-    profile: str
-    device: str | None = None
-    precision: str | None = None
-    fingerprint: str | None = None
-    numeric_path: str | None = None
-    shape: ModelShape | None = None  # of the model, as its config.json tells
-    parameters: int | None = None
-    torch: str | None = None
-    driver: str | None = None  # of an NVIDIA GPU
     gpu_memory: MemoryAnswer | None = None
-    worker_restarts: int
-    worker_pid: int | None = None
-    queue: QueueAnswer
+    queue: QueueSummary
 
 
 def page_of(name: str, items: list[dict[str, Any]], limit: int) -> dict[str, Any]:
@@ -263,7 +195,7 @@ def page_of(name: str, items: list[dict[str, Any]], limit: int) -> dict[str, Any
 def picture_answer(view: JobView, **where: str) -> PictureAnswer:
     """The answer for a finished job; `where` is its `image` or its `url`."""
     job, timings = view.job, view.timings
-    split = {name: round(getattr(timings, name), 4) if timings else 0.0 for name in TimingsAnswer.model_fields}
+    split = {name: round(getattr(timings, name), 4) if timings else 0.0 for name in vars(Timings())}
     return PictureAnswer(
         id=view.image_id or view.id,
         seed=job.seed,
@@ -276,6 +208,6 @@ def picture_answer(view: JobView, **where: str) -> PictureAnswer:
         cfg=job.cfg,
         elapsed_s=round(view.elapsed_s or 0.0, 4),
         queued_s=round(view.queued_s or 0.0, 4),
-        timings=TimingsAnswer(**split),
+        timings=Timings(**split),
         **where,
     )

@@ -9,19 +9,26 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 import hidream_studio
-from hidream_studio.server import docs_page, events, generate, health, images, jobs, login, openai_api, presets
-from hidream_studio.server.access import AccessMiddleware, access_rules
+from hidream_studio.server import docs_page, event_stream, generate, health, images, jobs, login, openai_api, presets
+from hidream_studio.server.access import AccessRules, access_rules
 from hidream_studio.server.body_limit import BodyLimitMiddleware
 from hidream_studio.server.errors import EVERYWHERE, add_error_handlers
+from hidream_studio.server.guesses import Guesses
+from hidream_studio.server.links import Links
 from hidream_studio.server.metrics import Metrics
+from hidream_studio.server.protective_headers import ProtectiveHeadersMiddleware
+from hidream_studio.server.root_path import RootPathMiddleware
+from hidream_studio.server.same_site import SameSiteMiddleware
+from hidream_studio.server.token_check import TokenMiddleware
 from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 
-ROUTERS = (generate, jobs, events, images, presets, openai_api, health)
+ROUTERS = (generate, jobs, event_stream, images, presets, openai_api, health)
 OWN_PATHS = (
     "/api/{rest:path}",
     "/v1/{rest:path}",
@@ -40,6 +47,17 @@ DESCRIPTION = (
 )
 
 
+def middleware_stack(rules: AccessRules, links: Links, root_path: str = "") -> list[Middleware]:
+    """What every call passes on its way in, the first first."""
+    return [
+        Middleware(RootPathMiddleware, root_path=root_path),
+        Middleware(ProtectiveHeadersMiddleware, links=links),
+        Middleware(SameSiteMiddleware, rules=rules, links=links),
+        Middleware(TokenMiddleware, rules=rules, links=links),
+        Middleware(BodyLimitMiddleware),
+    ]
+
+
 def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> FastAPI:
     """The whole server as an ASGI app; its lifespan starts and stops `studio`, but closes no library.
 
@@ -50,7 +68,7 @@ def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> Fast
     AccessError
         when `settings.host` can be reached from other machines and there is no token.
     """
-    rules = access_rules(settings)
+    rules, links = access_rules(settings), Links()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,9 +83,12 @@ def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> Fast
     app = FastAPI(
         title="HiDream Studio", version=hidream_studio.__version__, description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None, redirect_slashes=False,
+        middleware=middleware_stack(rules, links, settings.root_path),
     )  # fmt: skip
     app.state.studio = studio
     app.state.access_rules = rules
+    app.state.links = links
+    app.state.login_guesses = Guesses()  # its own, so that a program with an old token does not close the way in
     app.state.metrics = Metrics(studio)
     app.state.stop_studio = _once(studio.stop)
     app.state.started_unix_s = int(time.time())
@@ -79,11 +100,9 @@ def create_app(studio: Studio, settings: Settings, *, page: bool = True) -> Fast
     for path in OWN_PATHS:  # before the page, which would answer for every path that is left
         app.router.routes.append(Route(path, _NotHere(tuple(app.router.routes)), include_in_schema=False))
     if page:
-        from hidream_studio.studio import mount  # NiceGUI takes a second to import
+        from hidream_studio.page import mount  # NiceGUI takes a second to import
 
-        mount(app, studio)
-    app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(AccessMiddleware, rules=rules)  # the last added is the first asked
+        mount(app, studio, settings.root_path)
     return app
 
 

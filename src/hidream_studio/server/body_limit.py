@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hidream_studio.server.errors import BodyTooLarge, body_too_large_response
+from hidream_studio.server.root_path import route_path
 
 JSON_LIMIT_BYTES = 1 << 20  # the longest two prompts in \u escapes are 240 KB
 FILE_LIMIT_BYTES = 100 << 20  # PNGs to import
@@ -27,7 +28,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = limit_for(scope["path"])
+        limit = limit_for(route_path(scope))
         if _announced_bytes(scope) > limit:
             await _drain(receive, limit * DRAIN_FACTOR)
             await body_too_large_response(limit)(scope, receive, send)

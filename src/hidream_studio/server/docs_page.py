@@ -27,16 +27,17 @@ _STYLE = """
 
 @router.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
-    page = "".join(_page(request.app.openapi()))
+    page = "".join(_page(request.app.openapi(), request.scope.get("root_path", "")))
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
 
-def _page(document: Mapping[str, Any]) -> Iterator[str]:
+def _page(document: Mapping[str, Any], root_path: str) -> Iterator[str]:
     info = document["info"]
     yield f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{_text(info['title'])}</title>"
     yield f"<style>{_STYLE}</style>"
     yield f"<h1>{_text(info['title'])} {_text(info['version'])}</h1><p>{_text(info.get('description', ''))}</p>"
-    yield "<p class='note'>The same for programs: <a href='/openapi.json'>/openapi.json</a>.</p>"
+    address = _text(f"{root_path}/openapi.json")
+    yield f"<p class='note'>The same for programs: <a href='{address}'>{address}</a>.</p>"
     tags = dict.fromkeys(operation["tags"][0] for _, _, operation in _operations(document))
     for tag in tags:
         yield f"<h2>{_text(tag)}</h2>"

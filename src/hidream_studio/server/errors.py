@@ -17,9 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from hidream_studio import errors
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.job.validation import request_error
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,12 @@ STATUS_OF_CODE: Mapping[str, int] = {
     errors.DeviceError.code: 503,
     errors.OutOfMemoryError.code: 507,
     errors.WorkerError.code: 503,
+    errors.NumericError.code: 502,
     errors.LibraryError.code: 507,
     errors.StorageFullError.code: 507,
     errors.RemoteError.code: 502,
 }
+WEBSOCKET_POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 _CODE_OF_STATUS = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -56,6 +59,7 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
 _MEANINGS = {
     401: "a token is needed",
     403: "Host, Origin or token is not accepted",
@@ -63,7 +67,7 @@ _MEANINGS = {
     409: "its state forbids it",
     413: "the body is larger than the limit",
     422: "the request cannot be done as asked; names the field and its limit",
-    429: "the queue is full; Retry-After says when to ask again",
+    429: "the queue is full, or too many wrong tokens came from this address; Retry-After says when to ask again",
     502: "the worker could not draw this picture, or died of it twice; says why",
     503: "the model cannot be loaded; says why",
     507: "the disk is full, the data folder cannot be written, or the device's memory was not enough",
@@ -75,7 +79,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted(statuses)}
 
 
-EVERYWHERE = answers(401, 403, 413, 422, 507)  # refused by the middleware, an unfit value, a broken data folder
+EVERYWHERE = answers(401, 403, 413, 422, 429, 507)  # refused by the middleware, an unfit value, a broken data folder
 
 
 def error_detail(error: errors.StudioError) -> dict[str, Any]:
@@ -90,6 +94,14 @@ def error_detail(error: errors.StudioError) -> dict[str, Any]:
 
 def error_response(status: int, error: errors.StudioError, *, headers: Mapping[str, str] | None = None) -> Response:
     return _json_response(status, error_detail(error), headers)
+
+
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers an http call with `response`; closes a websocket before it is accepted, which servers answer with 403."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+    elif (await receive())["type"] == "websocket.connect":
+        await send({"type": "websocket.close", "code": WEBSOCKET_POLICY_VIOLATION})
 
 
 def job_failure(view: JobView) -> errors.StudioError:
@@ -121,7 +133,7 @@ async def _on_studio_error(_request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _content_type(request)
     unread = any(one["loc"][0] == "body" and isinstance(one.get("input"), bytes) for one in error.errors())
     if unread and not kind.endswith("json"):
         message = f"the Content-Type is {_ascii(kind)}; it must be application/json"
@@ -131,8 +143,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 400:  # FastAPI's, for a body that no JSON reader takes in (nested too deep, endless digits)
-        return error_response(422, errors.RequestError("the body is no JSON that can be read", field="body"))
+    if error.status_code == 400:  # FastAPI's, for a body that no reader takes in
+        return error_response(422, errors.RequestError(_unreadable(request, str(error.detail)), field="body"))
     message = {404: f"there is no {_ascii(request.url.path)} here", 405: f"{request.method} is not for this path"}
     detail = {
         "code": _CODE_OF_STATUS.get(error.status_code, "http_error"),
@@ -141,6 +153,17 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyTooLarge):
         return body_too_large_response(error.limit_bytes)
     return _json_response(error.status_code, detail, error.headers)
+
+
+def _unreadable(request: Request, why: str) -> str:
+    """What is wrong with a body, by the kind that it says to be: forms say why; JSON is nested too deep, or endless."""
+    if _content_type(request) in FORM_TYPES:
+        return f"the body is no form that can be read: {_ascii(why)}"
+    return "the body is no JSON that can be read"
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from hidream_studio.job.request import GenerationRequest, TextToImageRequest
 from hidream_studio.server.answers import PictureAnswer, picture_answer
 from hidream_studio.server.errors import answers
+from hidream_studio.server.links import file_url
 from hidream_studio.server.state import StudioOfApp
 from hidream_studio.server.waiting import finished_jobs
 from hidream_studio.service.studio import Studio
@@ -35,11 +36,6 @@ async def text_to_image(body: TextToImageRequest, request: Request, studio: Stud
     if body.response_format == "url":
         return picture_answer(view, url=file_url(request, image_id))
     return picture_answer(view, image=await base64_png(studio, image_id))
-
-
-def file_url(request: Request, image_id: str) -> str:
-    """Absolute, with the Host that the client used: the access middleware has accepted it."""
-    return str(request.url_for("image_file", image_id=image_id))
 
 
 async def base64_png(studio: Studio, image_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.request import FinishRequest
+from hidream_studio.job.values import to_json
 from hidream_studio.library.records import ImageRecord
 from hidream_studio.server.answers import (
     EstimateAnswer,
@@ -24,17 +24,29 @@ from hidream_studio.server.answers import (
     page_of,
 )
 from hidream_studio.server.errors import answers
+from hidream_studio.server.links import FILE_ROUTE
 from hidream_studio.server.presets import estimate_values
-from hidream_studio.server.state import ImageId, LibraryOfApp, StudioOfApp
+from hidream_studio.server.state import ImageId, LibraryOfApp, RootPath, StudioOfApp
+from hidream_studio.server.uploads import uploaded_file
 from hidream_studio.service.views import job_to_dict
 
 router = APIRouter(prefix="/api/images", tags=["library"])
 
 MAX_IMAGES_A_PAGE = 1000
 MAX_QUERY_CHARS = 1000
+FROM_JOB = ("parent_id", "finish_mode", "width", "height", "seed", "steps", "guidance_scale")  # beside `job`
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # an id never names another picture
-_PNG_BODY = {
-    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+_BINARY = {"type": "string", "format": "binary"}
+_PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **{f"image/{kind}": {"schema": _BINARY} for kind in ("png", "jpeg", "webp")},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}
+            },
+        },
+    }
 }
 _PARTS: dict[int | str, dict[str, Any]] = {
     206: {"description": "the part that Range asks for"},
@@ -54,6 +66,7 @@ class ImageChanges(BaseModel):
 @router.get("", response_model=ImagesAnswer, response_model_exclude_unset=True, summary="Pictures, newest first")
 def list_images(
     library: LibraryOfApp,
+    root_path: RootPath,
     q: Annotated[
         str | None,
         Query(
@@ -71,25 +84,26 @@ def list_images(
     records = library.images(
         q=q, favourite=favourite, rejected=rejected, parent_id=parent_id, sheet_id=sheet_id, limit=limit, before=before
     )
-    return page_of("images", [image_to_dict(record) for record in records], limit)
+    return page_of("images", [image_to_dict(record, root_path) for record in records], limit)
 
 
 @router.post(
     "/import",
     response_model=ImportAnswer,
     response_model_exclude_unset=True,
-    openapi_extra=_PNG_BODY,
-    summary="Bring back the settings of a PNG: ours, or A1111's",
+    openapi_extra=_PICTURE_BODY,
+    summary="Bring back the settings of a PNG, JPEG or WebP: ours, or those of another program",
 )
-async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
-    """The body is the file itself. Its pixels are not decoded."""
-    data = await request.body()
-    result = await asyncio.to_thread(library.import_png, data)
-    restored = result.settings
-    answer: dict[str, Any] = {
-        "settings": {"request": restored.request, "source": restored.source, "notes": list(restored.notes)}
-    }
-    return answer | ({"image": image_to_dict(result.record)} if result.record is not None else {})
+async def import_picture(request: Request, library: LibraryOfApp, root_path: RootPath) -> dict[str, Any]:
+    """The body is the file itself, or a form with one. Its pixels are not decoded.
+
+    Texts of A1111, Forge, SD.Next and Civitai are read, those of SwarmUI, Fooocus and InvokeAI, and simple graphs of
+    ComfyUI; `notes` say what a text cannot carry.
+    """
+    data = await uploaded_file(request)
+    result = await asyncio.to_thread(library.import_picture, data)
+    answer: dict[str, Any] = {"settings": result.settings}
+    return answer | ({"image": image_to_dict(result.record, root_path)} if result.record is not None else {})
 
 
 @router.get(
@@ -99,20 +113,23 @@ async def import_png(request: Request, library: LibraryOfApp) -> dict[str, Any]:
     responses=answers(404),
     summary="One picture, with its family from the first draft on",
 )
-def get_image(image_id: ImageId, library: LibraryOfApp) -> dict[str, Any]:
+def get_image(image_id: ImageId, library: LibraryOfApp, root_path: RootPath) -> dict[str, Any]:
     record = library.image(image_id)
-    return image_to_dict(record) | {"lineage": [image_to_dict(relative) for relative in library.lineage(image_id)]}
+    return image_to_dict(record, root_path) | {
+        "lineage": [image_to_dict(relative, root_path) for relative in library.lineage(image_id)]
+    }
 
 
 @router.head("/{image_id}/file", include_in_schema=False)
 @router.get(
     "/{image_id}/file",
-    name="image_file",
+    name=FILE_ROUTE,
     response_class=FileResponse,
     responses={200: {"content": {"image/png": {}}}, **_PARTS, **answers(404)},
     summary="The picture itself, as PNG",
 )
 def get_file(image_id: ImageId, library: LibraryOfApp) -> Response:
+    """The `url` of an answer leads here, and needs no token until it ends, a day later."""
     return _file(library.file_path(image_id), "image/png", name=f"hidream-{image_id}.png")
 
 
@@ -134,11 +151,14 @@ def get_thumbnail(image_id: ImageId, library: LibraryOfApp) -> Response:
     responses=answers(404),
     summary="Mark as favourite, reject, or take either back",
 )
-async def change_image(image_id: ImageId, body: ImageChanges, studio: StudioOfApp) -> dict[str, Any]:
+async def change_image(
+    image_id: ImageId, body: ImageChanges, studio: StudioOfApp, root_path: RootPath
+) -> dict[str, Any]:
     changes = body.model_dump(exclude_none=True)
     if not changes:
-        return image_to_dict(await asyncio.to_thread(studio.library.image, image_id))
-    changed = image_to_dict(await asyncio.to_thread(studio.library.update_image, image_id, **changes))
+        return image_to_dict(await asyncio.to_thread(studio.library.image, image_id), root_path)
+    record = await asyncio.to_thread(studio.library.update_image, image_id, **changes)
+    changed = image_to_dict(record, root_path)
     studio.publish("image", changed)
     return changed
 
@@ -171,38 +191,21 @@ async def estimate_finish(image_id: ImageId, body: FinishRequest, studio: Studio
     return estimate_values(await studio.estimate_finish(image_id, body))
 
 
-def image_to_dict(record: ImageRecord) -> dict[str, Any]:
-    """A picture as `ImageAnswer` has it. Absent values are left out."""
-    job = record.job
-    values: dict[str, Any] = {
-        "id": record.id,
-        "job_id": record.job_id,
-        "sheet_id": record.sheet_id,
-        "parent_id": job.parent_id,
-        "finish_mode": job.finish_mode,
-        "job": job.to_dict(),
-        "width": job.width,
-        "height": job.height,
-        "requested": {"width": job.requested_width, "height": job.requested_height},
-        "seed": job.seed,
-        "steps": job.steps,
-        "guidance_scale": job.guidance_scale,
-        "created_at": record.created_at,
-        "elapsed_s": record.elapsed_s,
-        "estimate_s": record.estimate_s,
-        "timings": asdict(record.timings),
-        "favourite": record.favourite,
-        "rejected": record.rejected_at is not None,
-        "rejected_at": record.rejected_at,
-        "adjustments": [adjustment.model_dump() for adjustment in record.adjustments],
-        "model": record.model,
-        "fingerprint": record.fingerprint,
-        "numeric_path": record.numeric_path,
-        "bytes": record.bytes,
-        "file": f"/api/images/{record.id}/file",
-        "thumb": f"/api/images/{record.id}/thumb",
-    }
-    return {name: value for name, value in values.items() if value is not None}
+def image_to_dict(record: ImageRecord, root_path: str) -> dict[str, Any]:
+    """A picture as `ImageAnswer` has it, `root_path` before its addresses. Absent values are left out."""
+    told = to_json(record)
+    job = told["job"]
+    values = (
+        told
+        | {name: job[name] for name in FROM_JOB}
+        | {
+            "requested": {"width": job["requested_width"], "height": job["requested_height"]},
+            "rejected": record.rejected_at is not None,
+            "file": f"{root_path}/api/images/{record.id}/file",
+            "thumb": f"{root_path}/api/images/{record.id}/thumb",
+        }
+    )
+    return {name: value for name, value in values.items() if value is not None and name in ImageAnswer.model_fields}
 
 
 def _file(path: Path, media_type: str, *, name: str | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""The queue over HTTP: jobs, sheets, lanes. What happens to them is told by events.py."""
+"""The queue over HTTP: jobs, sheets, lanes. What happens to them is told by event_stream.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hidream_studio.errors import NotFoundError
-from hidream_studio.job.events import State
+from hidream_studio.job.record import State
 from hidream_studio.job.request import JobRequest, Lane, SheetRequest
-from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, QueueAnswer, SheetAnswer, page_of
+from hidream_studio.server.answers import ClearedAnswer, JobAnswer, JobsAnswer, SheetAnswer, page_of
 from hidream_studio.server.errors import answers
 from hidream_studio.server.state import JobId, StudioOfApp
-from hidream_studio.service.views import SheetView, job_to_dict, queue_to_dict
+from hidream_studio.service.views import QueueSummary, SheetView, job_to_dict, queue_to_dict
 
 router = APIRouter(prefix="/api", tags=["queue"])
 
@@ -141,18 +141,18 @@ async def submit_sheet(body: SheetRequest, studio: StudioOfApp) -> dict[str, Any
     return _sheet_to_dict(await studio.submit_sheet(body))
 
 
-@router.get("/queue", response_model=QueueAnswer, summary="How much waits, and how long it will take")
+@router.get("/queue", response_model=QueueSummary, summary="How much waits, and how long it will take")
 async def queue(studio: StudioOfApp) -> dict[str, Any]:
     return queue_to_dict(studio.queue_summary())
 
 
-@router.post("/queue/pause", response_model=QueueAnswer, summary="Start no more jobs; what runs goes on")
+@router.post("/queue/pause", response_model=QueueSummary, summary="Start no more jobs; what runs goes on")
 async def pause(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, Any]:
     studio.pause(lane)
     return queue_to_dict(studio.queue_summary())
 
 
-@router.post("/queue/resume", response_model=QueueAnswer, summary="Start jobs again")
+@router.post("/queue/resume", response_model=QueueSummary, summary="Start jobs again")
 async def resume(studio: StudioOfApp, lane: OptionalLane = None) -> dict[str, Any]:
     studio.resume(lane)
     return queue_to_dict(studio.queue_summary())

@@ -1,29 +1,28 @@
 """The OpenAI shape of the images API: what clients written for that service send and expect. Draws with the same queue.
 
-Beyond OpenAI's fields it takes `num_inference_steps`, `guidance_scale`, `seed`, `negative_prompt` and
-`snap_resolution`, and each picture of the answer says its `id`, `seed` and `adjustments`.
+Beyond OpenAI's fields each picture of an answer says its `id`, `seed` and `adjustments`, streamed or not.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from typing import Annotated, Literal
+from functools import partial
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel
 
 from hidream_studio.errors import NotFoundError, RequestError, naming
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView
 from hidream_studio.job.job import RANDOM_SEED_BITS
-from hidream_studio.job.profiles import PresetId
-from hidream_studio.job.request import MAX_SEED, GenerationRequest, Guidance, Prompt, Seed, Steps
-from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
-from hidream_studio.job.validation import parse_request
+from hidream_studio.job.record import JobView
+from hidream_studio.job.request import MAX_SEED
 from hidream_studio.server.errors import answers
-from hidream_studio.server.generate import base64_png, file_url
+from hidream_studio.server.generate import base64_png
+from hidream_studio.server.links import file_url
+from hidream_studio.server.openai_request import ImagesRequest, adjustments_of, generation_request
 from hidream_studio.server.openai_stream import PictureStream
 from hidream_studio.server.state import StudioOfApp
 from hidream_studio.server.waiting import finished_jobs
@@ -31,42 +30,7 @@ from hidream_studio.service.studio import Studio
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-MAX_PICTURES = 10  # OpenAI's limit of n
-MAX_PARTIAL_IMAGES = 3  # OpenAI's limit
 OWNER = "hidream-studio"
-Quality = Literal["auto", "low", "medium", "high", "standard", "hd"]
-PRESET_OF_QUALITY: dict[str, PresetId] = {
-    "low": "quick", "medium": "standard", "standard": "standard", "high": "high", "hd": "high",
-}  # fmt: skip
-
-
-class ImagesRequest(BaseModel):
-    """The body of POST /v1/images/generations."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prompt: Prompt
-    model: Annotated[str, Field(max_length=200)] | None = (
-        None  # one is loaded; another name is drawn with that, and said so
-    )
-    n: Annotated[int, Field(ge=1, le=MAX_PICTURES, strict=True)] | None = None
-    size: Annotated[str, Field(pattern=r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$")] | None = (
-        None  # auto: the official bucket
-    )
-    quality: Quality | None = None  # steps and guidance of a preset; auto: the model's own recipe
-    response_format: Literal["b64_json", "url"] | None = None
-    output_format: Literal["png"] | None = None
-    background: Literal["auto", "opaque"] | None = None
-    moderation: Literal["auto", "low"] | None = None  # there is none here
-    style: Literal["vivid", "natural"] | None = None  # said in the prompt, or not at all
-    user: Annotated[str, Field(max_length=1000)] | None = None
-    stream: StrictBool | None = None
-    partial_images: Annotated[int, Field(ge=0, le=MAX_PARTIAL_IMAGES, strict=True)] | None = None
-    num_inference_steps: Steps | None = None
-    guidance_scale: Guidance | None = None
-    seed: Seed | None = None  # of the first picture; the others count up
-    negative_prompt: Annotated[str, Field(max_length=10_000)] | None = None
-    snap_resolution: StrictBool | None = None  # absent: a size is rendered as asked
 
 
 class OpenAIImage(BaseModel):
@@ -111,11 +75,14 @@ async def generate(body: ImagesRequest, request: Request, studio: StudioOfApp) -
     if body.partial_images and not body.stream:
         raise RequestError("partial_images needs stream: true", field="partial_images")
     views = await _submit(studio, body)
-    warnings = _warnings(body, studio)
+    warnings, as_url = adjustments_of(body, studio), body.response_format == "url"
     if body.stream:
-        return PictureStream(studio, views, partial_images=body.partial_images or 0, quality=body.quality or "auto")
+        url_of = partial(file_url, request) if as_url else None
+        return PictureStream(
+            studio, views, partial_images=body.partial_images or 0, quality=body.quality or "auto", warnings=warnings,
+            url_of=url_of,
+        )  # fmt: skip
     views = await finished_jobs(studio, [view.id for view in views], request)
-    as_url = body.response_format == "url"
     return ImagesResponse(
         created=int(time.time()),
         data=[await _image(studio, request, view, warnings, as_url=as_url) for view in views],
@@ -146,43 +113,11 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
             f"seed is {first}, and the last of {count} would be {first + count - 1}; it must be at most {MAX_SEED}",
             field="seed", limit=MAX_SEED,
         )  # fmt: skip
-    requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
     with naming(lambda field: "size" if field in ("width", "height") else field):
+        requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
         if count == 1:
             return [await studio.submit(requests[0])]
         return list((await studio.submit_list(requests, field="n")).jobs)
-
-
-def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:
-    """What OpenAI's fields ask for in ours. Raises RequestError, naming the field."""
-    steps, guidance, snap = body.num_inference_steps, body.guidance_scale, body.snap_resolution
-    if body.quality in PRESET_OF_QUALITY:
-        preset = studio.profile.preset(PRESET_OF_QUALITY[body.quality])
-        steps = preset.steps if steps is None else steps
-        guidance = preset.guidance_scale if guidance is None else guidance
-    width = height = None
-    if body.size not in (None, "auto"):
-        width, height = (int(side) for side in str(body.size).split("x"))
-        snap = False if snap is None else snap
-        if max(width, height) > MAX_ASKED_SIDE_PX:
-            raise RequestError(
-                f"size is {body.size}; its sides must be at most {MAX_ASKED_SIDE_PX} px",
-                field="size",
-                limit=MAX_ASKED_SIDE_PX,
-            )
-    values = {
-        "prompt": body.prompt, "negative_prompt": body.negative_prompt, "seed": seed, "steps": steps,
-        "guidance_scale": guidance, "width": width, "height": height, "snap_resolution": snap,
-    }  # fmt: skip
-    return parse_request(GenerationRequest, values)
-
-
-def _warnings(body: ImagesRequest, studio: Studio) -> list[Adjustment]:
-    if body.model is None or body.model in (studio.profile.id, studio.health().model):
-        return []
-    return [
-        Adjustment(field="model", asked=body.model, used=studio.profile.id, why="the one model that is loaded here")
-    ]
 
 
 async def _image(

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -15,7 +15,8 @@ from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from hidream_studio.errors import StudioError
-from hidream_studio.job.events import JobView
+from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.record import JobView
 from hidream_studio.server.errors import error_detail, job_failure
 from hidream_studio.server.generate import base64_png
 from hidream_studio.server.waiting import PICTURE_LOST, cancel_jobs
@@ -25,9 +26,24 @@ POLL_S = 0.02  # how often a running job is asked for a new preview; nothing is 
 
 
 class PictureStream(StreamingResponse):
-    """The answer for `views`: up to `partial_images` previews of each picture, then the picture."""
+    """The answer for `views`: up to `partial_images` previews of each picture, then the picture.
 
-    def __init__(self, studio: Studio, views: Sequence[JobView], *, partial_images: int, quality: str) -> None:
+    `warnings` are told with each picture; `url_of` gives a picture's address, where that is asked for in place of its
+    bytes. Previews are bytes in either case: they are kept nowhere.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        views: Sequence[JobView],
+        *,
+        partial_images: int,
+        quality: str,
+        warnings: Sequence[Adjustment] = (),
+        url_of: Callable[[str], str] | None = None,
+    ) -> None:
+        self._warnings = tuple(warnings)
+        self._url_of = url_of
         self._studio = studio
         self._job_ids = [view.id for view in views]
         self._quality = quality
@@ -65,7 +81,7 @@ class PictureStream(StreamingResponse):
                     shown_step = preview.step
                     kind = preview.media_type.removeprefix("image/")
                     data = base64.b64encode(preview.data).decode("ascii")
-                    yield self._event(view, "partial_image", data, kind, partial_image_index=sent)
+                    yield self._event(view, "partial_image", kind, b64_json=data, partial_image_index=sent)
                     sent += 1
                 await asyncio.wait({ended}, timeout=POLL_S if sent < self._partial_images else None)
         finally:
@@ -73,19 +89,23 @@ class PictureStream(StreamingResponse):
         view = ended.result()
         if view.state != "finished":
             raise job_failure(view)
-        picture = await base64_png(self._studio, view.image_id or view.id)
-        facts = {"id": view.image_id or view.id, "seed": view.job.seed, "elapsed_s": round(view.elapsed_s or 0.0, 4)}
-        adjustments = [adjustment.model_dump() for adjustment in view.adjustments]
-        yield self._event(view, "completed", picture, "png", **facts, adjustments=adjustments, usage=_usage(view))
+        image_id = view.image_id or view.id
+        if self._url_of is None:
+            picture = {"b64_json": await base64_png(self._studio, image_id)}
+        else:
+            picture = {"url": self._url_of(image_id)}
+        facts = {"id": image_id, "seed": view.job.seed, "elapsed_s": round(view.elapsed_s or 0.0, 4)}
+        adjustments = [adjustment.model_dump() for adjustment in (*self._warnings, *view.adjustments)]
+        yield self._event(view, "completed", "png", **picture, **facts, adjustments=adjustments, usage=_usage(view))
 
     def _due(self, view: JobView, index: int) -> int:
         """The step from which on partial picture `index` is shown: the first at once, the others spread evenly."""
         return max(1, view.steps * index // self._partial_images)
 
-    def _event(self, view: JobView, kind: str, data: str, output_format: str, **more: Any) -> bytes:
+    def _event(self, view: JobView, kind: str, output_format: str, **more: Any) -> bytes:
         event = f"image_generation.{kind}"
         values = {
-            "type": event, "b64_json": data, "created_at": int(time.time()), "background": "opaque",
+            "type": event, "created_at": int(time.time()), "background": "opaque",
             "output_format": output_format, "quality": self._quality, "size": f"{view.job.width}x{view.job.height}",
         }  # fmt: skip
         return _sse(event, values | more)

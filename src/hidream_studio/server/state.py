@@ -20,6 +20,11 @@ def _library(request: Request) -> Library:
     return _studio(request).library
 
 
+def _root_path(request: Request) -> str:
+    return cast(str, request.scope.get("app_root_path", request.scope.get("root_path", "")))
+
+
+RootPath = Annotated[str, Depends(_root_path)]
 StudioOfApp = Annotated[Studio, Depends(_studio)]
 LibraryOfApp = Annotated[Library, Depends(_library)]
 

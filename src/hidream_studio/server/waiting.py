@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from hidream_studio.errors import ConflictError, JobCancelled, NotFoundError, WorkerError
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.server.errors import JobFailed, job_failure
 from hidream_studio.service.studio import Studio
 

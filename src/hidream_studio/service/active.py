@@ -1,125 +1,127 @@
-"""A job that has not ended, as it is kept in memory: its record, its progress, and who waits for it."""
+"""A job as it is kept in memory: its stage, its record, its progress, and who waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import ENDED, JobView
 from hidream_studio.job.job import Job
-from hidream_studio.library.records import JobRecord
-from hidream_studio.service.plan import planned_steps
+from hidream_studio.job.record import JobRecord, JobView, State
+from hidream_studio.job.values import shared_fields
+from hidream_studio.scheduler.ticket import Stage, Ticket
+from hidream_studio.service.variations import planned_steps
 from hidream_studio.service.views import Preview
 
+STATE_AT: Mapping[Stage, State] = {
+    "waiting": "queued", "held": "queued", "begun": "running", "drawn": "running", "storing": "running",
+}  # fmt: skip
 
-@dataclass
-class ActiveJob:
-    """Changed only on the event loop. `record` is what the library has, or is about to have."""
 
-    record: JobRecord
-    steps: int  # that it takes; keep-composition takes fewer than its job names
-    step_s: float  # expected, of one step
-    init_image: str | None = None  # the path of the draft that it goes on from
-    done: int = 0  # steps
-    drawn: bool = False  # its place in the worker is free; the worker writes the file
-    storing: bool = False  # the file is here, the library writes it
-    begun_s: float | None = None  # on the monotonic clock
-    told_s: float = 0.0  # when its progress was last published
-    cancel_asked: bool = False
-    preview: Preview | None = None
-    waiters: set[asyncio.Future[JobView]] = field(default_factory=set)
+class ActiveJob(Ticket):
+    """Changed only on the event loop. Each change is returned as fields of the record, for the library to follow."""
 
-    @classmethod
-    def of(cls, record: JobRecord, step_s: float) -> ActiveJob:
-        return cls(record, planned_steps(record.job), step_s)
+    def __init__(self, record: JobRecord, step_s: float) -> None:
+        super().__init__(record.id, record.lane, record.queue_order, step_s)
+        self.kept = record  # as the library knew it first, with all changes but those of stage and order
+        self.steps = planned_steps(record.job)  # that it takes; keep-composition takes fewer than its job names
+        self.done = 0  # steps
+        self.begun_s: float | None = None  # on the loop's clock
+        self.told_s = float("-inf")  # when its progress was last published
+        self.cancel_asked = False
+        self.preview: Preview | None = None
+        self.waiters: set[asyncio.Future[JobView]] = set()
+        self._end: State | None = None  # how it ended
 
     @property
-    def id(self) -> str:
-        return self.record.id
+    def state(self) -> State:
+        return self._end or STATE_AT[self.stage]
+
+    @property
+    def record(self) -> JobRecord:
+        """As the library has it, or is about to have it."""
+        return replace(self.kept, state=self.state, queue_order=self.order)
 
     @property
     def job(self) -> Job:
-        return self.record.job
+        return self.kept.job
 
     @property
     def ended(self) -> bool:
-        return self.record.state in ENDED
+        return self.stage == "ended"
+
+    @property
+    def needs_draft(self) -> bool:
+        """Whether it goes on from the pixels of another picture."""
+        return self.job.finish_mode == "keep-composition" and self.job.parent_id is not None
 
     @property
     def remaining_s(self) -> float:
         """Estimated work that is left."""
-        whole_s = self.record.estimate_s or 0.0
+        whole_s = self.kept.estimate_s or 0.0
         return whole_s * (1 - self.done / self.steps) if self.steps else 0.0
-
-    @property
-    def waited_s(self) -> float:
-        """Since it was asked for, by the wall clock: it may have been asked of an earlier server."""
-        return max(time.time() - datetime.fromisoformat(self.record.created_at).timestamp(), 0.0)
-
-    def change(self, **changes: Any) -> None:
-        self.record = replace(self.record, **changes)
 
     @property
     def elapsed_s(self) -> float | None:
         """Since its first step; None before."""
-        return None if self.begun_s is None else time.monotonic() - self.begun_s
+        return None if self.begun_s is None else _now_s() - self.begun_s
 
-    def begun(self, *, attempts: int) -> None:
+    def begun(self) -> dict[str, Any]:
         """Its first step begins."""
-        self.begun_s = time.monotonic()
-        self.change(state="running", started_at=utc_now(), queued_s=self.waited_s, attempts=attempts)
+        self.begun_s = _now_s()
+        # by the wall clock: it may have been asked of an earlier server
+        waited_s = max(time.time() - datetime.fromisoformat(self.kept.created_at).timestamp(), 0.0)
+        return self._change(started_at=utc_now(), queued_s=waited_s, attempts=self.kept.attempts + 1)
+
+    def put_back(self, *, attempts: int) -> dict[str, Any]:
+        """To the state before its first step."""
+        if self.stage != "waiting":
+            self.enter("waiting")
+        self.done = 0
+        self.begun_s = None
+        self.preview = None
+        return self._change(started_at=None, queued_s=None, attempts=attempts)
+
+    def end(self, state: State, **changes: Any) -> dict[str, Any]:
+        """The last change."""
+        self.enter("ended")
+        self._end = state
+        return self._change(**{"finished_at": utc_now(), "elapsed_s": self.elapsed_s, "error": None, **changes})
 
     def progress_due(self, interval_s: float) -> bool:
         """Whether its progress was last told so long ago; it is told now, then."""
-        now_s = time.monotonic()
+        now_s = _now_s()
         if now_s - self.told_s < interval_s:
             return False
         self.told_s = now_s
         return True
 
-    def put_back(self, *, attempts: int) -> None:
-        """To the state before its first step."""
-        self.change(state="queued", started_at=None, queued_s=None, attempts=attempts)
-        self.done = 0
-        self.drawn = False
-        self.begun_s = None
-        self.preview = None
-
     def view(self, *, position: int | None = None, wait_s: float | None = None) -> JobView:
         """As a client sees it."""
-        view = view_of(self.record)
-        running = self.record.state == "running"
         return replace(
-            view,
+            view_of(self.record),
             steps=self.steps,
             step=self.done,
             position=position,
             wait_s=None if self.ended else wait_s,
-            elapsed_s=self.elapsed_s if running else view.elapsed_s,
+            elapsed_s=self.elapsed_s if self.state == "running" else self.record.elapsed_s,
         )
+
+    def _change(self, **changes: Any) -> dict[str, Any]:
+        self.kept = replace(self.kept, **changes)
+        return {"state": self.state, **changes}
 
 
 def view_of(record: JobRecord) -> JobView:
     """A record as a client sees it."""
     steps = planned_steps(record.job)
-    return JobView(
-        id=record.id,
-        state=record.state,
-        lane=record.lane,
-        job=record.job,
-        steps=steps,
-        created_at=record.created_at,
-        step=steps if record.state == "finished" else 0,
-        estimate_s=record.estimate_s,
-        elapsed_s=record.elapsed_s,
-        queued_s=record.queued_s,
-        image_id=record.image_id,
-        sheet_id=record.sheet_id,
-        error=record.error,
-        adjustments=record.adjustments,
-        timings=record.timings,
-    )
+    done = steps if record.state == "finished" else 0
+    return JobView(**shared_fields(JobRecord, record), steps=steps, step=done)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -15,11 +15,11 @@ from typing import Any
 from hidream_studio.engine.messages import Ready
 from hidream_studio.errors import CheckpointError, PromptError
 from hidream_studio.job.estimate import CostKey, CostModel, CostSample, Prediction
-from hidream_studio.job.events import Timings
 from hidream_studio.job.job import Job
+from hidream_studio.job.record import Timings
 from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, workload
-from hidream_studio.service.plan import planned_steps
 from hidream_studio.service.prompts import PromptReader
+from hidream_studio.service.variations import planned_steps
 from hidream_studio.settings import Precision, Settings
 
 FIT_PAUSE_S = 0.5  # between two fits, however many pictures come

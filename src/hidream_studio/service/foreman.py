@@ -1,4 +1,4 @@
-"""From a queued job to its end: gives jobs to the worker, hears what becomes of them, writes it down, tells it.
+"""From a queued job to its end: gives jobs to the worker, hears what becomes of them, has it written down and told.
 
 Knows nothing of requests: what it gets is pinned. Lives on one event loop; nothing here waits for a disk but tasks.
 """
@@ -11,18 +11,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, assert_never
 
 from hidream_studio.engine.messages import (
-    Broken,
     Cancel,
     Cancelled,
     Draw,
     Drawn,
     Failed,
     Finished,
-    FromWorker,
-    LoadFailed,
-    Phase,
+    JobMessage,
     PreviewReady,
-    Ready,
     Recall,
     Reorder,
     Returned,
@@ -30,32 +26,32 @@ from hidream_studio.engine.messages import (
     StepDone,
     WorkerSpec,
 )
-from hidream_studio.errors import ConflictError, LibraryError, StudioError, WorkerError
-from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import JobError, JobView
+from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, StudioError, WorkerError
+from hidream_studio.job.record import JobError, JobView
 from hidream_studio.job.request import Lane
+from hidream_studio.library.files import storage_errors
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import ImageDraft, JobRecord
-from hidream_studio.scheduler.queue import JobQueue, Ticket
+from hidream_studio.library.records import ImageDraft
+from hidream_studio.scheduler.link import OpenLink
+from hidream_studio.scheduler.queue import JobQueue
 from hidream_studio.scheduler.supervisor import Death, Supervisor, WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.events import EventLog
+from hidream_studio.service.event_log import EventLog
+from hidream_studio.service.ledger import Ledger
 from hidream_studio.service.lineup import Lineup
-from hidream_studio.service.views import Preview, job_to_dict, queue_to_dict
+from hidream_studio.service.news import News
+from hidream_studio.service.views import Preview
 
 MAX_ATTEMPTS = 2  # a job whose worker died so often while drawing it is not drawn again
 MAX_BEGUN = 3  # nor one that was begun so often when a server ends: all that had begun lose a try with it
-PROGRESS_INTERVAL_S = 0.1  # between two events of one job's steps
-QUEUE_INTERVAL_S = 0.2  # between two events of the queue
 STOP_WORKER_S = 3.5
 STOP_WRITING_S = 1.0
-PAUSED_SETTING = "queue.paused"
 
 
 class Foreman:
-    """All jobs that have not ended, and the worker that draws them.
+    """All jobs in memory, and the worker that draws them: those that have not ended, or whose end is not on disk yet.
 
     `on_end` is called with each that ends, `on_worker` with each new state of the worker.
     """
@@ -63,6 +59,7 @@ class Foreman:
     def __init__(
         self,
         spec: WorkerSpec,
+        open_link: OpenLink,
         *,
         patience: Patience,
         queue_limit: int,
@@ -72,15 +69,16 @@ class Foreman:
         on_end: Callable[[JobView], None],
         on_worker: Callable[[WorkerState], None],
     ) -> None:
-        self.queue = JobQueue(queue_limit)
-        self.active: dict[str, ActiveJob] = {}
+        self.queue: JobQueue[ActiveJob] = JobQueue(queue_limit)
         self._library = library
         self._archive = archive
-        self._events = events
+        self._ledger = Ledger(library, archive, on_written=self._forget_ended)
+        self._news = News(events, self.lineup)
         self._on_end = on_end
         self._on_worker = on_worker
-        self._supervisor = Supervisor(
+        self._supervisor: Supervisor[ActiveJob] = Supervisor(
             spec,
+            open_link,
             patience=patience,
             on_message=self._hear,
             on_change=self._worker_changed,
@@ -88,8 +86,12 @@ class Foreman:
         )
         self._arriving = 0  # jobs being written, which take room already
         self._tasks: set[asyncio.Task[None]] = set()
-        self._queue_event: asyncio.TimerHandle | None = None
         self._stopping = False
+
+    @property
+    def active(self) -> dict[str, ActiveJob]:
+        """Those in memory, by their ids."""
+        return self.queue.jobs
 
     @property
     def worker(self) -> WorkerState:
@@ -98,32 +100,27 @@ class Foreman:
     def start(self, pending: Iterable[tuple[ActiveJob, JobError | None]], paused: Iterable[Lane]) -> None:
         """Take up what an earlier server left, except where there is a reason not to, and start the worker."""
         self.queue.pause(paused)
-        back: dict[str, dict[str, Any]] = {}
         for active, unfit in pending:
-            record = active.record
-            self.active[active.id] = active
-            if record.state == "running" and record.attempts >= MAX_BEGUN:
-                unfit = unfit or _died_too_often(record.attempts, "the last time with the whole server")
+            self.queue.add(active)
+            was_running, attempts = active.kept.state == "running", active.kept.attempts
+            if was_running and attempts >= MAX_BEGUN:
+                unfit = unfit or _died_too_often(attempts, "the last time with the whole server", WorkerError.code)
             if unfit is not None:
                 self._end(active, "failed", error=unfit)
-                continue
-            if record.state == "running":
-                active.put_back(attempts=record.attempts)
-                back[active.id] = {"state": "queued", "started_at": None}
-            self.queue.add(_ticket(record))
-        if back:
-            self._archive.write_later(self._library.update_jobs, back)
+            elif was_running:
+                self._ledger.note(active.id, active.put_back(attempts=attempts))
         self._supervisor.start()
 
     async def stop(self) -> None:
         """Let the worker end its step and put back what it has not finished."""
         self._stopping = True
-        self._disappoint("the server is stopping; the job stays in the queue")  # at once: clients are waited for
+        reason = "the server is stopping; the job stays in the queue"
+        self._news.disappoint(self.active.values(), reason)  # at once: clients are waited for
         await self._supervisor.stop(STOP_WORKER_S)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_WRITING_S)
-        if self._queue_event is not None:
-            self._queue_event.cancel()
+        self._ledger.close()
+        self._news.close()
 
     def check_working(self) -> None:
         """Raises WorkerError when nothing will be drawn before somebody acts."""
@@ -142,44 +139,35 @@ class Foreman:
         self._arriving += len(jobs)
         try:
             for active in jobs:
-                await self.find_draft(active)
+                await self.check_draft(active)
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
         for active in jobs:
-            self.active[active.id] = active
-            self.queue.add(_ticket(active.record))
-        lineup = self.lineup()
-        views = [lineup.view(active) for active in jobs]
-        for view in views:
-            self._events.publish("queued", job_to_dict(view))
-        self._queue_changed()
+            self.queue.add(active)
+        views = self._news.queued(jobs)
         self._dispatch()
         return views
 
-    async def find_draft(self, active: ActiveJob) -> None:
-        """Where the picture lies that a job goes on from. Raises NotFoundError where it has vanished."""
-        job = active.job
-        if job.finish_mode == "keep-composition" and job.parent_id is not None:
-            active.init_image = str(await asyncio.to_thread(self._library.file_path, job.parent_id))
+    async def check_draft(self, active: ActiveJob) -> None:
+        """Raises NotFoundError where the picture has vanished that a job goes on from."""
+        if active.needs_draft:
+            await asyncio.to_thread(self._library.file_path, str(active.job.parent_id))
 
     def ask_cancel(self, active: ActiveJob) -> None:
         """End a waiting job now, and one that the worker has at its next step. Raises ConflictError when it ended."""
         if active.ended:
-            raise ConflictError(f"job {active.id} is already {active.record.state}")
+            raise ConflictError(f"job {active.id} is already {active.state}")
         active.cancel_asked = True
-        if active.storing:
-            return  # it is drawn, and as good as finished
-        if active.drawn:
-            self._end(active, "cancelled")
-        elif self.queue.is_held(active.id):
+        if active.in_worker and self._supervisor.has(active):
             self._supervisor.tell(Cancel(active.id))
-        else:
+        elif active.stage != "storing":  # else it is as good as finished
             self._end(active, "cancelled")
 
     def pause(self, lanes: Iterable[Lane]) -> None:
-        for job_id in self.queue.pause(lanes):
-            self._supervisor.tell(Recall(job_id))
+        for active in self.queue.pause(lanes):
+            if self._supervisor.has(active):
+                self._supervisor.tell(Recall(active.id))
         self._pauses_changed()
 
     def resume(self, lanes: Iterable[Lane]) -> None:
@@ -189,18 +177,19 @@ class Foreman:
 
     def front(self, active: ActiveJob) -> None:
         """Raises ConflictError when the job has ended, or is drawn."""
-        if active.ended or active.drawn:
-            raise ConflictError(f"job {active.id} is already {'drawn' if active.drawn else active.record.state}")
-        ticket = self.queue.move_to_front(active.id)
-        active.change(queue_order=ticket.order)
-        self._archive.write_later(self._library.update_job, active.id, queue_order=ticket.order)
-        if self.queue.is_held(active.id):
-            self._supervisor.tell(Reorder(active.id, ticket.order))
-        self._queue_changed()
+        if not active.in_line:
+            raise ConflictError(f"job {active.id} is already {active.state if active.ended else 'drawn'}")
+        self.queue.move_to_front(active)
+        self._ledger.note(active.id, {"queue_order": active.order})
+        if self._supervisor.has(active):
+            self._supervisor.tell(Reorder(active.id, active.order))
+        self._news.queue_changed()
         self._dispatch()
 
     async def wait(self, active: ActiveJob) -> JobView:
         """The job's end. Raises WorkerError where it cannot come before somebody acts."""
+        if active.ended:  # and its end is not on disk yet
+            return active.view()
         self.check_working()
         waiter: asyncio.Future[JobView] = asyncio.get_running_loop().create_future()
         active.waiters.add(waiter)
@@ -214,80 +203,53 @@ class Foreman:
 
     def lineup(self) -> Lineup:
         """Every unended job's place now."""
-        return Lineup(self.queue, self.active)
+        return Lineup(self.queue)
 
-    def _hear(self, message: FromWorker) -> None:
-        if isinstance(message, (Phase, Ready, LoadFailed, Broken)):
-            return  # of the worker itself: the supervisor's
-        active = self.active.get(message.job_id)
-        if active is None or active.ended:
-            return
+    def _hear(self, active: ActiveJob, message: JobMessage) -> None:
+        """What the worker says of a job, whose stage has followed already."""
         if isinstance(message, StepBegins):
             if message.first:
-                self._begun(active)
+                self._ledger.note(active.id, active.begun())
+                self._news.begun(active)
         elif isinstance(message, StepDone):
             active.done, active.steps = message.done, message.total
-            self._tell_progress(active)
+            self._news.progress(active)
         elif isinstance(message, PreviewReady):
-            if not active.drawn:
+            if active.stage == "begun":
                 active.preview = Preview(message.step, message.data, message.media_type)
-                shown = {"id": active.id, "step": message.step, "steps": active.steps, "media_type": message.media_type}
-                self._events.publish("preview", shown, key=f"preview {active.id}")
+                self._news.preview(active, active.preview)
         elif isinstance(message, Drawn):
-            active.drawn = True
-            self.queue.remove(active.id)
             self._dispatch()
         elif isinstance(message, Finished):
-            active.storing = True
             self._keep(self._store(active, message))
         elif isinstance(message, Failed):
             self._end(active, "failed", error=JobError(message.code, message.message))
         elif isinstance(message, Cancelled):
             self._end(active, "cancelled")
         elif isinstance(message, Returned):
-            self.queue.put_back(active.id)
             if active.cancel_asked:
                 self._end(active, "cancelled")
             self._dispatch()
         else:
             assert_never(message)
 
-    def _begun(self, active: ActiveJob) -> None:
-        self.queue.begin(active.id)
-        active.begun(attempts=active.record.attempts + 1)
-        self._archive.write_later(self._library.begin_attempt, active.id)
-        self._events.publish("running", job_to_dict(active.view()))
-        self._queue_changed()
-
-    def _tell_progress(self, active: ActiveJob) -> None:
-        if active.progress_due(PROGRESS_INTERVAL_S) or active.done == active.steps:
-            shown = {
-                "id": active.id, "state": "running", "lane": active.record.lane, "step": active.done,
-                "steps": active.steps, "estimate_s": active.record.estimate_s,
-                "remaining_s": round(active.remaining_s, 3),
-            }  # fmt: skip
-            self._events.publish("running", shown, key=f"running {active.id}")
-
     async def _store(self, active: ActiveJob, message: Finished) -> None:
         """The picture is on disk before anybody hears of it."""
-        record, facts = active.record, self.worker.facts
+        kept, facts = active.kept, self.worker.facts
         assert facts is not None  # it has drawn
         draft = ImageDraft(
-            id=active.id, job_id=active.id, job=record.job, lane=record.lane, created_at=message.created_at,
+            id=active.id, job_id=active.id, job=kept.job, lane=kept.lane, created_at=message.created_at,
             elapsed_s=message.timings.elapsed_s, model=facts.model_name, fingerprint=facts.fingerprint,
-            numeric_path=facts.numeric_path, timings=message.timings, adjustments=record.adjustments,
-            estimate_s=record.estimate_s, queued_s=record.queued_s, sheet_id=record.sheet_id,
+            numeric_path=facts.numeric_path, timings=message.timings, adjustments=kept.adjustments,
+            estimate_s=kept.estimate_s, queued_s=kept.queued_s, sheet_id=kept.sheet_id,
         )  # fmt: skip
         try:
-            await self._archive.write(self._library.store_image, draft, message.png)
+            await self._ledger.store(draft, message.png)
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
             self._end(active, "failed", error=_storing_failed(error))
             return
-        active.change(
-            state="finished", image_id=active.id, elapsed_s=draft.elapsed_s, timings=message.timings,
-            finished_at=utc_now(), error=None,
-        )  # fmt: skip
-        self._told_end(active)
+        active.end("finished", image_id=active.id, elapsed_s=draft.elapsed_s, timings=message.timings)
+        self._tell_end(active)
 
     def _worker_changed(self) -> None:
         state = self.worker
@@ -295,98 +257,86 @@ class Foreman:
         if state.ready:
             self._dispatch()
         elif state.failed:
-            self._disappoint(f"the model cannot be used: {state.reason}")
+            self._news.disappoint(self.active.values(), f"the model cannot be used: {state.reason}")
 
-    def _worker_died(self, death: Death) -> None:
-        """The job that it died of is tried once more; those that it only held were not at fault."""
+    def _worker_died(self, death: Death[ActiveJob]) -> None:
+        """The job that it died of is tried once more; those that it only had were not at fault."""
         back = []
-        for active in list(self.active.values()):
-            begun = active.drawn or self.queue.has_begun(active.id)
-            if active.ended or active.storing or not (begun or self.queue.is_held(active.id)):
+        for active in death.jobs:
+            if active.ended:
                 continue
-            attempts = active.record.attempts
+            attempts = active.kept.attempts
             guilty = active.id in death.guilty and not self._stopping
             if active.cancel_asked:
                 self._end(active, "cancelled")
             elif guilty and attempts >= MAX_ATTEMPTS:
-                self._end(active, "failed", error=_died_too_often(attempts, death.reason))
+                self._end(active, "failed", error=_died_too_often(attempts, death.exit.reason, death.exit.code))
             else:
-                active.put_back(attempts=attempts - (begun and not guilty))
-                self.queue.remove(active.id)
-                self.queue.add(_ticket(active.record))
-                changes = {"state": "queued", "started_at": None, "attempts": active.record.attempts}
-                self._archive.write_later(self._library.update_job, active.id, **changes)
-                self._forget_progress(active)
+                attempts -= not (active.not_begun or guilty)
+                self._ledger.note(active.id, active.put_back(attempts=attempts))
                 back.append(active)
-        lineup = self.lineup()
-        for active in back:
-            self._events.publish("queued", job_to_dict(lineup.view(active)))
-        self._queue_changed()
+        self._news.put_back(back)
 
     def _dispatch(self) -> None:
         """Give the worker what it should hold now."""
-        while self.worker.ready and not self._stopping and (ticket := self.queue.next_to_send()) is not None:
-            active = self.active[ticket.job_id]
-            self.queue.hold(ticket.job_id)
-            draw = Draw(
-                active.id, active.job, ticket.lane, ticket.order, adjustments=active.record.adjustments,
-                init_image=active.init_image,
-            )  # fmt: skip
-            self._supervisor.draw(draw, expected_step_s=active.step_s)
+        while self.worker.ready and not self._stopping and (active := self.queue.next_to_send()) is not None:
+            active.enter("held")
+            if active.needs_draft:
+                self._keep(self._give_with_draft(active))
+            else:
+                self._give(active, None)
+
+    async def _give_with_draft(self, active: ActiveJob) -> None:
+        """The draft's pixels travel with the job: the worker may be on another machine."""
+        try:
+            png = await asyncio.to_thread(self._read_draft, active)
+        except StudioError as error:
+            if not active.ended:
+                self._end(active, "failed", error=JobError(error.code, error.message))
+            return
+        if active.ended:
+            return
+        if self.worker.ready and not self._stopping and active.lane not in self.queue.paused:
+            self._give(active, png)
+        else:  # what has changed meanwhile
+            active.enter("waiting")
+            self._dispatch()
+
+    def _read_draft(self, active: ActiveJob) -> bytes:
+        path = self._library.file_path(str(active.job.parent_id))
+        with storage_errors(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise NotFoundError(f"the file of picture {active.job.parent_id} has vanished") from error
+
+    def _give(self, active: ActiveJob, init_image: bytes | None) -> None:
+        self._supervisor.draw(active, Draw(active.id, active.job, active.lane, active.order, init_image=init_image))
 
     def _end(self, active: ActiveJob, state: Literal["failed", "cancelled"], *, error: JobError | None = None) -> None:
         """A job's end without a picture: at once here, then on disk, then told."""
-        self.queue.remove(active.id)
-        changes = {
-            "state": state, "error": error, "finished_at": utc_now(), "queued_s": active.record.queued_s,
-            "elapsed_s": active.elapsed_s,
-        }  # fmt: skip
-        active.change(**changes)
+        changes = active.end(state, error=error)
         self._keep(self._write_end(active, changes))
-        self._queue_changed()
+        self._news.queue_changed()
         self._dispatch()
 
     async def _write_end(self, active: ActiveJob, changes: dict[str, Any]) -> None:
-        try:
-            await self._archive.write(self._library.update_job, active.id, **changes)
-        except Exception as error:  # noqa: BLE001  who waits for the job must hear of its end all the same
-            logging.getLogger(__name__).error("the end of job %s is not on disk: %s", active.id, error)
-        self._told_end(active)
+        await self._ledger.write(active.id, changes)  # where it cannot be written now, memory goes on answering
+        self._tell_end(active)
 
-    def _told_end(self, active: ActiveJob) -> None:
-        self.active.pop(active.id, None)
-        self._forget_progress(active)
-        view = active.view()
-        self._events.publish(active.record.state, job_to_dict(view))
-        for waiter in active.waiters:
-            if not waiter.done():
-                waiter.set_result(view)
-        self._on_end(view)
-        self._queue_changed()
+    def _tell_end(self, active: ActiveJob) -> None:
+        self._forget_ended(active.id)
+        self._on_end(self._news.ended(active))
 
-    def _forget_progress(self, active: ActiveJob) -> None:
-        self._events.forget(f"running {active.id}")
-        self._events.forget(f"preview {active.id}")
-
-    def _disappoint(self, reason: str) -> None:
-        """Nobody need wait any longer."""
-        for active in self.active.values():
-            for waiter in active.waiters:
-                if not waiter.done():
-                    waiter.set_exception(WorkerError(reason))
+    def _forget_ended(self, job_id: str) -> None:
+        """Leave it to the library, as soon as that has its end."""
+        active = self.active.get(job_id)
+        if active is not None and active.ended and not self._ledger.owes(job_id):
+            self.queue.remove(job_id)
 
     def _pauses_changed(self) -> None:
-        self._archive.write_later(self._library.set_setting, PAUSED_SETTING, list(self.queue.paused))
-        self._queue_changed()
-
-    def _queue_changed(self) -> None:
-        """Tell it soon, and once for many changes."""
-        if self._queue_event is None and not self._stopping:
-            self._queue_event = asyncio.get_running_loop().call_later(QUEUE_INTERVAL_S, self._tell_queue)
-
-    def _tell_queue(self) -> None:
-        self._queue_event = None
-        self._events.publish("queue", queue_to_dict(self.lineup().summary()), key="queue")
+        self._ledger.note_paused(list(self.queue.paused))
+        self._news.queue_changed()
 
     def _retry_after_s(self, count: int) -> float:
         """About when `count` places will be free."""
@@ -399,10 +349,6 @@ class Foreman:
         task.add_done_callback(self._tasks.discard)
 
 
-def _ticket(record: JobRecord) -> Ticket:
-    return Ticket(record.id, record.lane, record.queue_order)
-
-
 def _storing_failed(error: Exception) -> JobError:
     if isinstance(error, StudioError):
         return JobError(error.code, error.message)
@@ -410,6 +356,6 @@ def _storing_failed(error: Exception) -> JobError:
     return JobError(LibraryError.code, f"the picture could not be stored: {type(error).__name__}: {error}")
 
 
-def _died_too_often(times: int, reason: str) -> JobError:
+def _died_too_often(times: int, reason: str, code: str) -> JobError:
     what = f"its worker or the whole server died {times} times while it was drawn, so it is not tried again"
-    return JobError(WorkerError.code, f"{what}: {reason}")
+    return JobError(code, f"{what}: {reason}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView
 from hidream_studio.scheduler.queue import JobQueue
 from hidream_studio.service.active import ActiveJob
 from hidream_studio.service.views import QueueSummary
@@ -23,19 +22,18 @@ DRAWN = Place(None, 0.0)  # its file is being written
 class Lineup:
     """The places of all jobs that have not ended, as they are now."""
 
-    def __init__(self, queue: JobQueue, active: Mapping[str, ActiveJob]) -> None:
+    def __init__(self, queue: JobQueue[ActiveJob]) -> None:
         self._queue = queue
-        self._active = active
         self._places: dict[str, Place] = {}
         ahead_s, position = 0.0, 0
         paused = queue.paused
-        for ticket in queue.in_turn():
-            begun = queue.has_begun(ticket.job_id)
+        for active in queue.in_turn():
+            begun = active.stage == "begun"
             position += not begun
-            goes_on = begun or ticket.lane not in paused
+            goes_on = begun or active.lane not in paused
             if goes_on:
-                ahead_s += active[ticket.job_id].remaining_s
-            self._places[ticket.job_id] = Place(None if begun else position, ahead_s if goes_on else None)
+                ahead_s += active.remaining_s
+            self._places[active.id] = Place(None if begun else position, ahead_s if goes_on else None)
         self._drain_s = ahead_s
 
     def view(self, active: ActiveJob) -> JobView:
@@ -44,13 +42,13 @@ class Lineup:
 
     def views(self) -> list[JobView]:
         """The oldest first."""
-        return [self.view(active) for active in sorted(self._active.values(), key=lambda active: active.id)]
+        return [self.view(active) for active in sorted(self._queue.jobs.values(), key=lambda active: active.id)]
 
     def summary(self) -> QueueSummary:
         places = self._places.items()
         return QueueSummary(
             waiting=self._queue.waiting,
-            running=sum(active.record.state == "running" for active in self._active.values()),
+            running=sum(active.state == "running" for active in self._queue.jobs.values()),
             drain_s=self._drain_s,
             paused=self._queue.paused,
             limit=self._queue.limit,

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from hidream_studio import __version__
 from hidream_studio.engine.messages import WorkerSpec
 from hidream_studio.errors import ConflictError, StudioError, naming
 from hidream_studio.job.clock import utc_now
-from hidream_studio.job.events import Event, EventType, JobError, JobView, State
 from hidream_studio.job.ids import new_id, new_ids
 from hidream_studio.job.job import Job, PinnedJob
 from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import JobRecord
+from hidream_studio.library.records import ImageRecord
+from hidream_studio.scheduler.link import OpenLink
+from hidream_studio.scheduler.process import WorkerProcess
 from hidream_studio.scheduler.queue import LANES
 from hidream_studio.scheduler.supervisor import WorkerState
 from hidream_studio.scheduler.watchdog import Patience
 from hidream_studio.service.active import ActiveJob, view_of
 from hidream_studio.service.archive import Archive
-from hidream_studio.service.events import EventLog
-from hidream_studio.service.foreman import PAUSED_SETTING, Foreman
+from hidream_studio.service.event_log import Event, EventLog, EventType
+from hidream_studio.service.foreman import Foreman
 from hidream_studio.service.health import health_of
+from hidream_studio.service.ledger import PAUSED_SETTING
 from hidream_studio.service.listing import listed
-from hidream_studio.service.plan import check_count, sheet_requests
-from hidream_studio.service.planner import Planner
-from hidream_studio.service.views import Estimate, Health, Preview, QueueSummary, SheetView, job_to_dict, queue_to_dict
+from hidream_studio.service.resolver import Resolver
+from hidream_studio.service.variations import check_count, check_sheet, sheet_requests
+from hidream_studio.service.views import (
+    Estimate,
+    Health,
+    Preview,
+    QueueSummary,
+    SheetEstimate,
+    SheetView,
+    job_to_dict,
+    queue_to_dict,
+)
 from hidream_studio.settings import Settings
 
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
@@ -43,18 +55,26 @@ class Studio:
     A finished job's picture has the job's id. The library is opened and closed by the caller.
     """
 
-    def __init__(self, settings: Settings, library: Library, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        library: Library,
+        *,
+        patience: Patience | None = None,
+        open_link: OpenLink = WorkerProcess,
+    ) -> None:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self.settings = settings
         self.library = library
-        self._planner = Planner(settings, library.cost_samples())
+        self._resolver = Resolver(settings, library.cost_samples())
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
         self._told_worker: tuple[Any, ...] = ()
         self._stopped = False
         self._foreman = Foreman(
-            _worker_spec(settings),
+            WorkerSpec.of(settings),
+            open_link,
             patience=patience or Patience(step_s=settings.step_timeout_s),
             queue_limit=settings.queue_limit,
             library=library,
@@ -67,14 +87,15 @@ class Studio:
     @property
     def profile(self) -> ModelProfile:
         """What requests are resolved against."""
-        return self._planner.profile
+        return self._resolver.profile
 
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
-        paused = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
-        jobs = [ActiveJob.of(record, self._planner.predict(record.job).step_s) for record in pending]
-        unfit = [self._planner.unfit(active.record) or await self._without_draft(active) for active in jobs]
+        kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        paused = kept if isinstance(kept, list) else []
+        jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
+        unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
@@ -87,7 +108,7 @@ class Studio:
             return
         self._stopped = True
         await self._foreman.stop()
-        self._planner.close()
+        self._resolver.close()
         self._events.close()
         await asyncio.to_thread(self._archive.close)
 
@@ -109,7 +130,7 @@ class Studio:
         LibraryError
             when the job cannot be written.
         """
-        return (await self._admit([(self._planner.pin(request, lane), _as_asked(request))], sheet_id))[0]
+        return (await self._admit([(self._resolver.pin(request, lane), _as_asked(request))], sheet_id))[0]
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
@@ -124,7 +145,7 @@ class Studio:
         """
         check_count(len(requests), queue_limit=self.settings.queue_limit, field=field or "body")
         sheet_id = new_id()
-        pinned = self._planner.pin_all(requests, numbered=field is None)
+        pinned = self._resolver.pin_all(requests, numbered=field is None)
         views = await self._admit(list(zip(pinned, map(_as_asked, requests), strict=True)), sheet_id)
         return SheetView(sheet_id, tuple(views))
 
@@ -135,7 +156,7 @@ class Studio:
 
         Nothing is cancelled when `request` cannot be drawn.
         """
-        pinned = self._planner.pin(request, lane)
+        pinned = self._resolver.pin(request, lane)
         self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
         if old is not None and not old.ended:
@@ -144,9 +165,23 @@ class Studio:
 
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
-        asked = {"finish": request.model_dump(mode="json", exclude_unset=True), "image_id": image_id}
-        draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return (await self._admit([(self._planner.finish(image_id, draft, request), asked)], None))[0]
+        return (await self.finish_all([image_id], request))[0]
+
+    async def finish_all(self, image_ids: Sequence[str], request: FinishRequest) -> list[JobView]:
+        """Finished versions of all these drafts, queued all or none. Raises as `finish`; RequestError for too many."""
+        self._check_drafts(len(image_ids))
+        drafts = await asyncio.to_thread(lambda: [self._read_draft(image_id, request) for image_id in image_ids])
+        asked = {"finish": request.model_dump(mode="json", exclude_unset=True)}
+        return await self._admit(
+            [
+                (self._resolver.finish_of(draft, request), {**asked, "image_id": image_id})
+                for image_id, draft in zip(image_ids, drafts, strict=True)
+            ],
+            None,
+        )
+
+    def _check_drafts(self, count: int) -> None:
+        check_count(count, queue_limit=self.settings.queue_limit, field="image_ids")
 
     async def retry(self, job_id: str, *, smaller: bool = False) -> JobView:
         """Queue a failed or cancelled job again under a new id; `smaller` with half as many pixels.
@@ -165,9 +200,9 @@ class Studio:
         record = active.record if active is not None else await asyncio.to_thread(self.library.job, job_id)
         if record.state not in ("failed", "cancelled"):
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
-        again = self._planner.again(record)
+        again = self._resolver.again(record)
         if smaller:
-            less = self._planner.smaller(again.job)
+            less = self._resolver.smaller(again.job)
             again = replace(again, job=less.job, adjustments=again.adjustments + less.adjustments)
         return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
@@ -193,7 +228,7 @@ class Studio:
 
     async def clear(self, lane: Lane | None = None) -> int:
         """Cancel every job of the lane (of both, without one), waiting or running. Returns how many."""
-        chosen = [job for job in self._foreman.active.values() if not job.ended and lane in (None, job.record.lane)]
+        chosen = [job for job in self._foreman.active.values() if not job.ended and lane in (None, job.lane)]
         for active in chosen:
             self._foreman.ask_cancel(active)
         return len(chosen)
@@ -281,24 +316,40 @@ class Studio:
 
     def estimate(self, request: GenerationRequest) -> Estimate:
         """What `request` would cost and become. Raises RequestError, PromptError."""
-        return self._estimate(self._planner.pin(request))
+        return self._estimate(self._resolver.pin(request))
+
+    def estimate_sheet(self, request: SheetRequest) -> SheetEstimate:
+        """What the whole sheet would cost, in about the time of one estimate. Raises as `submit_sheet`."""
+        pictures = check_sheet(request, queue_limit=self.settings.queue_limit)
+        with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
+            drain_s = self._foreman.lineup().summary().drain_s
+            return self._resolver.estimate_sheet(request, pictures=pictures, drain_s=drain_s)
 
     async def estimate_finish(self, image_id: str, request: FinishRequest) -> Estimate:
         """What a finish would cost and become. Raises RequestError, NotFoundError."""
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
-        return self.estimate_finish_of(image_id, draft, request)
+        return self._estimate(self._resolver.finish_of(draft, request))
 
     def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
         """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
-        return self._estimate(self._planner.finish(image_id, draft, request))
+        return self._estimate(self._resolver.finish(image_id, draft, request))
+
+    def finish_all_s(self, drafts: Sequence[Job], request: FinishRequest) -> float:
+        """Seconds of work to finish all of these. Raises RequestError, also where they are too many."""
+        self._check_drafts(len(drafts))
+        alike = Counter(replace(draft, seed=0, parent_id=None) for draft in drafts)
+        return sum(
+            count * self._resolver.predict(self._resolver.finish("", draft, request).job).seconds
+            for draft, count in alike.items()
+        )
 
     def estimate_smaller(self, job: Job) -> Estimate:
         """What a smaller try of this job would cost and become. Raises RequestError when there is none."""
-        return self._estimate(self._planner.smaller(job))
+        return self._estimate(self._resolver.smaller(job))
 
     def resolve(self, request: GenerationRequest) -> PinnedJob:
         """What `request` would become. Raises RequestError, PromptError."""
-        return self._planner.pin(request)
+        return self._resolver.pin(request)
 
     def restart_worker(self) -> None:
         """Try again to load the model after it failed; nothing happens otherwise."""
@@ -310,17 +361,17 @@ class Studio:
 
     def health(self) -> Health:
         """Whether a picture can be drawn now."""
-        return health_of(self._foreman.worker, self._planner.checkpoint, self.settings)
+        return health_of(self._foreman.worker, self._resolver.checkpoint, self.settings)
 
-    def _read_draft(self, image_id: str, request: FinishRequest) -> Job:
+    def _read_draft(self, image_id: str, request: FinishRequest) -> ImageRecord:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
-        return self.library.image(image_id).job
+        return self.library.image(image_id)
 
     async def _without_draft(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on from its draft; None where it can, or starts from noise."""
         try:
-            await self._foreman.find_draft(active)
+            await self._foreman.check_draft(active)
         except StudioError as error:
             return JobError(error.code, error.message)
         return None
@@ -329,14 +380,14 @@ class Studio:
         jobs = []
         prompts: set[str] = set()  # of this sheet, which are read once
         for job_id, (pinned, asked) in zip(new_ids(len(plans)), plans, strict=True):
-            predicted = self._planner.predict(pinned.job, text_kept=pinned.job.prompt in prompts)
+            predicted = self._resolver.predict(pinned.job, text_kept=pinned.job.prompt in prompts)
             prompts.add(pinned.job.prompt)
             record = JobRecord(
                 id=job_id, state="queued", lane=pinned.lane, job=pinned.job, created_at=utc_now(),
                 queue_order=self._foreman.queue.next_order(), request=asked, adjustments=pinned.adjustments,
                 estimate_s=predicted.seconds, sheet_id=sheet_id,
             )  # fmt: skip
-            jobs.append(ActiveJob.of(record, predicted.step_s))
+            jobs.append(ActiveJob(record, predicted.step_s))
         writing = asyncio.create_task(self._foreman.admit(jobs))
         try:
             return await asyncio.shield(writing)
@@ -352,7 +403,7 @@ class Studio:
                     self._foreman.ask_cancel(active)
 
     def _estimate(self, pinned: PinnedJob) -> Estimate:
-        return self._planner.estimate(pinned, drain_s=self._foreman.lineup().summary().drain_s)
+        return self._resolver.estimate(pinned, drain_s=self._foreman.lineup().summary().drain_s)
 
     async def _kept_job(self, job_id: str) -> JobView:
         """One that has ended, as it is on disk."""
@@ -361,19 +412,22 @@ class Studio:
     async def _active_or_conflict(self, job_id: str) -> ActiveJob:
         active = self._foreman.active.get(job_id)
         if active is None:
-            raise ConflictError(f"job {job_id} is already {(await self._kept_job(job_id)).state}")
+            kept = await self._kept_job(job_id)
+            if kept.state in LIVE_STATES:
+                raise ConflictError(f"job {job_id} was asked of a newer version, and waits for that")
+            raise ConflictError(f"job {job_id} is already {kept.state}")
         return active
 
     def _job_ended(self, view: JobView) -> None:
         if view.state == "finished" and view.timings is not None:
-            sample = self._planner.learn(view.job, view.timings)
+            sample = self._resolver.learn(view.job, view.timings)
             self._archive.write_later(self.library.add_cost_sample, sample)
         for listener in list(self._listeners):
             listener(view)
 
     def _worker_changed(self, state: WorkerState) -> None:
         if state.ready and state.facts is not None:
-            self._planner.worker_ready(state.facts)
+            self._resolver.worker_ready(state.facts)
         told = (state.phase, state.pid, None if state.fraction is None else round(state.fraction, 2))
         if told != self._told_worker:
             self._told_worker = told
@@ -383,14 +437,6 @@ class Studio:
         lineup = self._foreman.lineup()
         jobs = [job_to_dict(view) for view in lineup.views()]
         return {**queue_to_dict(lineup.summary()), "jobs": jobs, "worker": asdict(self.health())}
-
-
-def _worker_spec(settings: Settings) -> WorkerSpec:
-    return WorkerSpec(
-        checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
-        precision=settings.precision, fused=settings.fused, threads=settings.threads,
-        preview_interval_s=settings.preview_interval_s, version=__version__,
-    )  # fmt: skip
 
 
 def _as_asked(request: GenerationRequest) -> dict[str, Any]:

@@ -6,9 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.events import JobView
+from hidream_studio.job.record import JobView, Seconds
 from hidream_studio.job.request import Lane
+from hidream_studio.job.values import to_json
 from hidream_studio.job.workload import ModelShape
+
+# of a JobView and its job: what is the queue's own, and what is told under another name
+NOT_TOLD = frozenset(
+    {"job", "request", "queue_order", "attempts", "started_at", "finished_at", "requested_width", "requested_height"}
+)
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ class Preview:
 class Estimate:
     """What a request would cost and become. Seconds are of the work alone; nine in ten fall between low and high."""
 
-    seconds: float
-    low_s: float
-    high_s: float
+    seconds: Seconds
+    low_s: Seconds
+    high_s: Seconds
     basis: str  # what it rests on, for the user
     adjustments: tuple[Adjustment, ...]
     width: int  # px, as it would be rendered
@@ -44,17 +50,26 @@ class Estimate:
     steps: int  # that would be taken; keep-composition takes the schedule's tail alone
     guidance_scale: float
     lane: Lane
-    drain_s: float  # work that is ahead of it in the queue now
+    drain_s: Seconds  # work that is ahead of it in the queue now
 
 
 @dataclass(frozen=True)
 class QueueSummary:
     waiting: int
     running: int
-    drain_s: float  # estimated, until nothing is left
+    drain_s: Seconds  # estimated, until nothing is left
     paused: tuple[Lane, ...]
     limit: int  # of waiting jobs
     positions: dict[str, int] = field(default_factory=dict)  # of waiting jobs; 1 is next
+
+
+@dataclass(frozen=True)
+class SheetEstimate:
+    """What all pictures of a sheet would cost together."""
+
+    pictures: int
+    seconds: float  # of work, for all of them
+    sizes: tuple[Estimate, ...]  # of each size, with the first of the steps and guidance scales
 
 
 @dataclass(frozen=True)
@@ -82,62 +97,25 @@ class Health:
 
 
 def job_to_dict(view: JobView) -> dict[str, Any]:
-    """A job as JSON has it, in `GET /api/jobs/{id}` and in events alike. Absent values are left out."""
+    """A job as JSON has it, in `GET /api/jobs/{id}` and in events alike. Absent values are left out.
+
+    Every field of the record and of its job is told, but those of `NOT_TOLD`.
+    """
     job = view.job
-    values: dict[str, Any] = {
-        "id": view.id,
-        "state": view.state,
-        "lane": view.lane,
-        "position": view.position,
-        "step": view.step,
-        "steps": view.steps,
-        "estimate_s": _rounded(view.estimate_s),
-        "wait_s": _rounded(view.wait_s),
-        "elapsed_s": _rounded(view.elapsed_s),
-        "queued_s": _rounded(view.queued_s),
-        "image_id": view.image_id,
-        "sheet_id": view.sheet_id,
-        "error": None if view.error is None else {"code": view.error.code, "message": view.error.message},
-        "created_at": view.created_at,
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "seed": job.seed,
-        "width": job.width,
-        "height": job.height,
-        "requested": {"width": job.requested_width, "height": job.requested_height},
-        "guidance_scale": job.guidance_scale,
-        "cfg": job.cfg,
-        "recipe": job.recipe,
-        "sampler": job.sampler,
-        "preset": job.preset,
-        "noise": job.noise,
-        "parent_id": job.parent_id,
-        "finish_mode": job.finish_mode,
-        "strength": job.strength,
-        "adjustments": [adjustment.model_dump() for adjustment in view.adjustments],
-    }
-    if view.timings is not None:
-        timings = view.timings
-        values["timings"] = {
-            "text_s": _rounded(timings.text_s),
-            "steps_s": _rounded(timings.steps_s),
-            "decode_s": _rounded(timings.decode_s),
-            "png_s": _rounded(timings.png_s),
-        }
-    return {name: value for name, value in values.items() if value is not None}
+    told = to_json(view)
+    values: dict[str, Any] = told | {name: value for name, value in told["job"].items() if name not in told}
+    values |= {"requested": {"width": job.requested_width, "height": job.requested_height}, "cfg": job.cfg}
+    return {name: _rounded(name, value) for name, value in values.items() if value is not None and name not in NOT_TOLD}
 
 
 def queue_to_dict(summary: QueueSummary) -> dict[str, Any]:
     """A queue's summary as JSON has it."""
-    return {
-        "waiting": summary.waiting,
-        "running": summary.running,
-        "drain_s": round(summary.drain_s, 2),
-        "paused": list(summary.paused),
-        "limit": summary.limit,
-        "positions": dict(summary.positions),
-    }
+    values: dict[str, Any] = to_json(summary)
+    return values | {"drain_s": round(summary.drain_s, 2)}
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)
+def _rounded(name: str, value: Any) -> Any:
+    """Seconds, also those inside, to a tenth of a millisecond."""
+    if isinstance(value, dict):
+        return {inner: _rounded(inner, one) for inner, one in value.items()}
+    return round(value, 4) if name.endswith("_s") and isinstance(value, float) else value

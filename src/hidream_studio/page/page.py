@@ -1,0 +1,141 @@
+"""Puts the regions of one page together and wires its keys. What they do is in state/session.py."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+
+from hidream_studio import __version__
+from hidream_studio.page import words
+from hidream_studio.page.addresses import asset
+from hidream_studio.page.components import DropZone, Hotkeys
+from hidream_studio.page.dom import Tag
+from hidream_studio.page.feed import Feed
+from hidream_studio.page.regions.bar import Bar
+from hidream_studio.page.regions.compose import Compose
+from hidream_studio.page.regions.inspector import Inspector
+from hidream_studio.page.regions.overlays import Overlays
+from hidream_studio.page.regions.sheet import SheetRegion
+from hidream_studio.page.regions.tray import Tray
+from hidream_studio.page.state.guard import Guard
+from hidream_studio.page.state.picks import KeptPicks
+from hidream_studio.page.state.restore import restored_from_file
+from hidream_studio.page.state.session import Session
+from hidream_studio.service.studio import Studio
+
+STATIC = Path(__file__).parent / "static"
+ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
+STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css")
+
+
+async def build_page(studio: Studio) -> None:
+    """One visit: its session, its regions, and the feed that keeps them up to date until the visitor leaves.
+
+    It opens whatever is stored, and whether or not the library can be read: what is in the way is said on it.
+    """
+    client, guard = ui.context.client, Guard()
+    client.on_exception(guard.tell)  # of handlers that are not watched over; NiceGUI has logged it
+    for name in STYLE_SHEETS:
+        ui.add_head_html(f'<link rel="stylesheet" href="{asset(ASSETS_URL)}/{name}?v={_stamp(name)}">')
+    since = studio.last_event  # what happens while the library is read must not be missed
+    session, read = Session(studio, guard), False
+    with guard:
+        await session.load()
+        read = True
+    root, page, base_url = Tag("div", classes="studio"), None, str(client.request.base_url)
+    with guard, root:
+        page = Page(session, base_url=base_url)
+    if page is None:  # as on a first visit
+        root.clear()
+        session = Session(studio, guard)
+        with root:
+            page = Page(session, base_url=base_url)
+    feed = Feed(session, since=since, behind=not read)
+    feed.start()
+    client.on_delete(feed.stop)
+    page.greet()
+
+
+class Page:
+    """The regions, in the order in which a keyboard goes through them, and the keys."""
+
+    def __init__(self, session: Session, *, base_url: str) -> None:
+        self._session = session
+        self._run = session.run
+        Bar(session, on_help=lambda: self.overlays.help(), on_settings=self._open_settings)
+        self.compose = Compose(session)
+        self.sheet = SheetRegion(session)
+        self.inspector = Inspector(session, base_url)
+        Tray(session)
+        KeptPicks(session)
+        self._drop = DropZone(self._run_with(self._dropped), lambda text: session.say(str(text)))
+        Hotkeys(self._pressed)
+        self.overlays = Overlays(session)
+
+    def greet(self) -> None:
+        """The cursor stands where the work starts."""
+        if not self._session.column.state.prompt:
+            self.compose.prompt.focus()
+
+    def _run_with(self, act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda value: self._run(functools.partial(act, value))()
+
+    def _open_settings(self) -> None:
+        self.overlays.settings(self._drop.choose)
+
+    # what is dropped, what is pressed
+
+    def _dropped(self, file: dict[str, Any]) -> None:
+        left_out = tuple(str(name) for name in file.get("left_out", ()))
+        state, notes = restored_from_file(
+            str(file.get("data", "")), self._session.column.state, self._session.profile, left_out=left_out
+        )
+        self._session.column.write(state)
+        remarks = f" Mind: {'; '.join(notes)}." if notes else ""
+        self._session.say(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{remarks}")
+
+    def _pressed(self, key: str) -> Any:
+        session, root = self._session, self._session.choice.selected
+        always: dict[str, Callable[[], Any]] = {
+            "generate": session.column.generate,
+            "new-seeds": session.column.generate_new_seeds,
+            "compare": session.choice.compare,
+            "help": self.overlays.help,
+            "escape": self._escape,
+            "finish": lambda: session.verbs.finish_selected("standard"),
+            "finish-high": lambda: session.verbs.finish_selected("high"),
+        }
+        if key in always:
+            return self._run(always[key])()
+        if root is None:
+            return None
+        on_selected: dict[str, Callable[[], Any]] = {
+            "pick": lambda: session.choice.pick(root),
+            "favourite": lambda: session.verbs.favourite(root),
+            "reject": lambda: session.verbs.reject(root),
+            "cancel": lambda: session.verbs.cancel(root),
+            "recall": lambda: session.verbs.recall(root),
+            "seed": lambda: session.verbs.recall_seed(root),
+            "view": lambda: self._view(root),
+            "full-size": lambda: self._view(root, full=True),
+        }
+        return self._run(on_selected[key])() if key in on_selected else None
+
+    def _view(self, root: str, *, full: bool = False) -> None:
+        front = self._session.model.front(root)
+        if front is not None and front.has_image:
+            self.overlays.view([front], full=full)
+
+    def _escape(self) -> None:
+        if self.overlays.is_open:
+            self.overlays.close()
+        else:
+            self.inspector.close()
+
+
+def _stamp(name: str) -> str:
+    return f"{__version__}-{int((STATIC / name).stat().st_mtime)}"

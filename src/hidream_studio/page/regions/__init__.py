@@ -1,0 +1,1 @@
+"""What one sees, one file a region: built once from the session, then redrawn by its signals. Decides nothing."""

@@ -1,0 +1,162 @@
+"""What requests become on the checkpoint that is served, and what they take. Knows no queue and no library."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hidream_studio.engine.messages import Ready
+from hidream_studio.errors import ConflictError, naming
+from hidream_studio.job.estimate import Prediction
+from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
+from hidream_studio.job.profiles import ModelProfile
+from hidream_studio.job.record import JobError, JobRecord, Timings
+from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
+from hidream_studio.job.stored import not_known
+from hidream_studio.job.validation import parse_request
+from hidream_studio.library.records import ImageRecord
+from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
+from hidream_studio.service.costs import Costs
+from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
+from hidream_studio.service.views import Estimate, SheetEstimate
+from hidream_studio.settings import Settings
+
+
+class Resolver:
+    """Pins requests, checks their prompts, prices them. What it pins can be drawn."""
+
+    def __init__(self, settings: Settings, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Raises CheckpointError when the checkpoint's own profile cannot be read."""
+        self._settings = settings
+        self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile)
+        self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
+
+    @property
+    def profile(self) -> ModelProfile:
+        return self.checkpoint.profile
+
+    def pin(self, request: GenerationRequest, lane: Lane | None = None) -> PinnedJob:
+        """A `JobRequest`'s own lane counts where `lane` is None. Raises RequestError, PromptError."""
+        if lane is None and isinstance(request, JobRequest):
+            lane = request.lane
+        return self._checked(pin(request, self.profile, lane=lane))
+
+    def pin_all(self, requests: Iterable[GenerationRequest], *, numbered: bool) -> list[PinnedJob]:
+        """Of a list; `numbered`: errors call the second's width "1.width". Raises as `pin`."""
+        jobs = []
+        for index, request in enumerate(requests):
+            with naming(f"{index}.{{}}".format if numbered else str):
+                jobs.append(self.pin(request))
+        return jobs
+
+    def finish(self, image_id: str, draft: Job, request: FinishRequest) -> PinnedJob:
+        """The draft's finished version. Raises RequestError, PromptError."""
+        return self._checked(plan_finish(image_id, draft, request, self.profile))
+
+    def finish_of(self, draft: ImageRecord, request: FinishRequest) -> PinnedJob:
+        """The same for a picture of the library; what of its settings is not known here is told again.
+
+        Raises ConflictError when they are not understood, and as `finish`.
+        """
+        _check_readable(f"picture {draft.id}", draft.unreadable)
+        pinned = self.finish(draft.id, draft.job, request)
+        return replace(pinned, adjustments=pinned.adjustments + not_known(draft.adjustments))
+
+    def smaller(self, job: Job) -> PinnedJob:
+        """The same with half as many pixels. Raises RequestError when it cannot be smaller."""
+        smaller, changed = smaller_job(job)
+        return PinnedJob(smaller, default_lane(smaller, self.profile), changed)
+
+    def again(self, record: JobRecord) -> PinnedJob:
+        """What was drawn or asked before, to be drawn once more.
+
+        Raises
+        ------
+        ConflictError
+            when it finishes a picture of another model, or its settings are not understood.
+        RequestError, PromptError
+            when this model cannot draw what was asked of another one.
+        """
+        _check_readable(f"job {record.id}", record.unreadable)
+        if self.unfit(record) is None:
+            return PinnedJob(record.job, record.lane, record.adjustments)
+        if "finish" in record.request:
+            raise ConflictError(f"job {record.id} finishes a picture of {record.job.profile}, which is not loaded")
+        asked = {name: value for name, value in record.request.items() if name in GenerationRequest.model_fields}
+        return self.pin(parse_request(GenerationRequest, {**asked, "seed": record.job.seed}), record.lane)
+
+    def unfit(self, record: JobRecord) -> JobError | None:
+        """Why a job that an earlier server took cannot be drawn by this one as it was asked."""
+        asked_of = record.job.profile
+        if self.checkpoint.folder is None or asked_of == self.profile.id:
+            return None
+        message = f"it was asked of {asked_of}, but {self.profile.id} is loaded now; try again to draw it with that"
+        return JobError(ConflictError.code, message)
+
+    def predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
+        """Seconds of work; `text_kept` where a job with its prompt goes right before it."""
+        return self._costs.predict(job, self.checkpoint.reader, text_kept=text_kept)
+
+    def estimate(self, pinned: PinnedJob, *, drain_s: float) -> Estimate:
+        """What it would cost and become, behind `drain_s` of other work."""
+        job = pinned.job
+        predicted = self.predict(job)
+        return Estimate(
+            seconds=predicted.seconds, low_s=predicted.low_s, high_s=predicted.high_s, basis=predicted.basis,
+            adjustments=pinned.adjustments, width=job.width, height=job.height, requested_width=job.requested_width,
+            requested_height=job.requested_height, steps=planned_steps(job), guidance_scale=job.guidance_scale,
+            lane=pinned.lane, drain_s=drain_s,
+        )  # fmt: skip
+
+    def estimate_sheet(self, sheet: SheetRequest, *, pictures: int, drain_s: float) -> SheetEstimate:
+        """What all of the sheet would cost, summed over its lists: none of its jobs is made. Raises as `pin`.
+
+        Of guidance only counts whether a step takes one forward or two, and the time grows evenly with the steps.
+        """
+        lists = axis_requests(sheet)
+        sizes = [self.pin(request) for request in lists["sizes"]]
+        steps, guidances = (
+            [sizes[0], *(self.pin(request) for request in lists[name][1:])] for name in ("steps", "guidance_scale")
+        )
+        steps_taken = [pinned.job.steps for pinned in steps]
+        branches = Counter(pinned.job.cfg for pinned in guidances)
+        alike = {pinned.job.cfg: pinned.job.guidance_scale for pinned in guidances}
+        seconds = 0.0
+        for pinned in sizes:
+            for cfg, count in branches.items():
+                job = replace(pinned.job, guidance_scale=alike[cfg])
+                predicted = self.predict(job)
+                more_steps = sum(steps_taken) - len(steps_taken) * job.steps
+                seconds += count * (len(steps_taken) * predicted.seconds + more_steps * predicted.step_s)
+        settings = len(sizes) * len(steps) * len(guidances)
+        return SheetEstimate(
+            pictures=pictures, seconds=seconds * pictures / settings,
+            sizes=tuple(self.estimate(pinned, drain_s=drain_s) for pinned in sizes),
+        )  # fmt: skip
+
+    def learn(self, job: Job, timings: Timings) -> dict[str, Any]:
+        """Learn from a finished job, soon. Returns the sample, to be kept. Called on the event loop."""
+        return self._costs.learn(job, self.checkpoint.reader, timings)
+
+    def worker_ready(self, facts: Ready) -> None:
+        """From now on predict for its device; a hub checkpoint that was not here yet has been fetched."""
+        self._costs.worker_ready(facts)
+        if self.checkpoint.folder is None:
+            self.checkpoint = read_checkpoint(self._settings.checkpoint, self._settings.profile)
+            self._costs.shape_known(self.checkpoint.shape)
+
+    def close(self) -> None:
+        """Learn no more."""
+        self._costs.close()
+
+    def _checked(self, pinned: PinnedJob) -> PinnedJob:
+        if self.checkpoint.reader is not None:
+            self.checkpoint.reader.check(pinned.job)
+        return pinned
+
+
+def _check_readable(what: str, unreadable: str | None) -> None:
+    if unreadable is not None:
+        raise ConflictError(f"nothing can be made of {what}: {unreadable}")

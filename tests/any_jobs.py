@@ -1,0 +1,79 @@
+"""Jobs of every kind for property tests: profiles, recipes, presets, sizes, noises, finishes, smaller tries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from hidream_studio.errors import RequestError
+from hidream_studio.job.job import Job, pin
+from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, HIDREAM_O1_IMAGE_DEV, ModelProfile, profile_by_id
+from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, FinishRequest, GenerationRequest
+from hidream_studio.job.sizes import nearest_patch_multiple
+from hidream_studio.service.variations import plan_finish, smaller_job
+
+PROFILES = (HIDREAM_O1_IMAGE, HIDREAM_O1_IMAGE_DEV, profile_by_id("o1-tiny"))
+PRESETS = ("quick", "standard", "high", "official")
+
+_LETTERS = st.characters(exclude_categories=("Cs",), exclude_characters="\x00")
+_LINES = st.sampled_from(
+    ["a red heart", " on a sign ", "Negative prompt: blurry", "Steps: 20, Sampler: Euler, CFG scale: 3, Seed: 42",
+     "Template: a {red|blue} heart", '{"sui_image_params": 1}', "ratio 3:4, style: bad, mood: dark", '"OK"', "", "Ã©"]
+)  # fmt: skip
+PROMPTS = st.one_of(st.text(_LETTERS, max_size=40), st.lists(_LINES, min_size=1, max_size=4).map("\n".join)).filter(
+    lambda text: text.strip() != ""
+)
+_FLOATS = st.floats(0.01, 100, allow_subnormal=False)
+_SIDES = st.integers(241, 2300)
+
+
+def _or_none(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> tuple[Job, ModelProfile]:
+    """A job as it may stand in a library, and the profile that it was pinned with."""
+    profile = draw(st.sampled_from(PROFILES))
+    size = draw(_or_none(st.tuples(_SIDES, _SIDES)))
+    asked = {
+        "prompt": draw(PROMPTS),
+        "negative_prompt": draw(_or_none(PROMPTS | st.just(" "))),
+        "seed": draw(st.integers(0, MAX_SEED)),
+        "steps": draw(_or_none(st.integers(1, MAX_STEPS))),
+        "guidance_scale": draw(_or_none(st.floats(0, MAX_GUIDANCE))),
+        "width": size and size[0],
+        "height": size and size[1],
+        "snap_resolution": draw(_or_none(st.booleans())),
+        "preset": draw(_or_none(st.sampled_from(PRESETS))),
+        "recipe": draw(_or_none(st.sampled_from(sorted(profile.recipes)))),
+        "sampler": draw(_or_none(st.sampled_from(["unipc", "euler"]))),
+        "shift": draw(_or_none(_FLOATS)),
+        "noise_scale": draw(_or_none(_FLOATS)),
+        "noise": draw(st.sampled_from(["upstream", "linked"])),
+    }
+    try:
+        job = pin(GenerationRequest.model_validate(asked), profile).job
+        if draw(st.booleans()):
+            finish = {
+                "mode": draw(st.sampled_from(["re-render", "keep-composition", "exact"])),
+                "preset": draw(_or_none(st.sampled_from(PRESETS))),
+            }
+            job = plan_finish("0" * 26, job, FinishRequest.model_validate(finish), profile).job
+        elif draw(st.booleans()):
+            job, _ = smaller_job(job)
+    except RequestError:
+        assume(False)
+    return job, profile
+
+
+def without_draft(job: Job) -> Job:
+    """What is asked for again of a job: not the draft that it finished, nor the size that was tried first."""
+    job = replace(job, parent_id=None, finish_mode=None, strength=None)
+    asked = (job.requested_width, job.requested_height)
+    if job.snap_resolution or tuple(map(nearest_patch_multiple, asked)) == (job.width, job.height):
+        return job
+    return replace(job, requested_width=job.width, requested_height=job.height)
