@@ -178,6 +178,21 @@ def test_the_tower_takes_no_memory_before_the_first_picture() -> None:
     assert fresh._pictures.tower_bytes > 0
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_tower_goes_back_to_the_host_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline.load(str(GOLDEN / "checkpoint"), device="cuda", precision="fp32")
+    expected = draw(pipeline, JOB, references("square.png")).pixels
+    assert pipeline._pictures.tower_bytes > 0
+    pipeline.free_memory()
+    assert pipeline._pictures.tower_bytes == 0
+    monkeypatch.setattr("hidream_studio.engine.pictures.TOWER_STAYS_BYTES", 2**60)
+    for _ in range(2):  # from the host, there, and back again
+        assert np.array_equal(draw(pipeline, JOB, references("square.png")).pixels, expected)
+        draw(pipeline, JOB, references("wide.png"))
+        assert pipeline._pictures.tower_bytes == 0
+
+
 def test_keep_composition_takes_pictures_too(pipeline: Pipeline) -> None:
     draft = np.full((128, 128, 3), 90, np.uint8)
     job = replace(JOB, finish_mode="keep-composition", strength=0.0)

@@ -111,8 +111,10 @@ def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transf
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @torch.inference_mode()
-@pytest.mark.parametrize(("lengths", "side"), [((63, 11), 12), ((40,), 16), ((700, 3), 12)])
-def test_attention_in_whole_tiles_is_attention(lengths: tuple[int, ...], side: int) -> None:
+@pytest.mark.parametrize(
+    ("lengths", "side", "pictures"), [((63, 11), 12, 0), ((40,), 16, 0), ((700, 3), 12, 0), ((63, 11), 12, 2)]
+)
+def test_attention_in_whole_tiles_is_attention(lengths: tuple[int, ...], side: int, pictures: int) -> None:
     from dataclasses import replace
 
     from hidream_studio.model.config import CONFIG_8B
@@ -124,9 +126,10 @@ def test_attention_in_whole_tiles_is_attention(lengths: tuple[int, ...], side: i
     fast = random_model(config, "cuda", torch.bfloat16, 1)
     for theirs, ours in zip(plain.parameters(), fast.parameters(), strict=True):
         theirs.copy_(ours)
-    expected = step(plain, side, side, *lengths)
+    expected = step(plain, side, side, *lengths, pictures=pictures)
     errors = {}
     for whole_tiles in (False, True):
         fast.run_blocks = FusedBlocks(fast, whole_tiles=whole_tiles)
-        errors[whole_tiles] = float((step(fast, side, side, *lengths).float() - expected).norm() / expected.norm())
+        found = step(fast, side, side, *lengths, pictures=pictures).float()
+        errors[whole_tiles] = float((found - expected).norm() / expected.norm())
     assert errors[True] < 1.1 * errors[False] < 0.03
