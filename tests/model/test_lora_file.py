@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from safetensors.numpy import save_file
 from hidream_studio.errors import LoraError
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.lora_file import read_lora
+from lora_making import SPELLINGS, Spelling
 
 RANK = 4
 LAYER = "language_model.layers.1."
@@ -24,18 +24,6 @@ LINEARS = {  # of the golden checkpoint: upstream's name, (out, in)
     "t_embedder1.mlp.2": None,
     "final_layer2.linear": None,
 }
-
-Spelling = tuple[Callable[[str], str], str, str]
-SPELLINGS: dict[str, Spelling] = {
-    "ai-toolkit": (lambda name: f"diffusion_model.{name}", "lora_A.weight", "lora_B.weight"),
-    "kohya": (lambda name: f"model.{name}", "lora_down.weight", "lora_up.weight"),
-    "musubi": (
-        lambda name: f"lora_unet_model_{name}".replace(".", "_"), "lora_down.weight", "lora_up.weight",
-    ),
-    "diffsynth": (lambda name: f"model.{name}", "lora_A.default.weight", "lora_B.default.weight"),
-    "peft": (lambda name: f"base_model.model.model.{name}", "lora_A.weight", "lora_B.weight"),
-    "bare": (lambda name: name, "lora_A.weight", "lora_B.weight"),
-}  # fmt: skip
 
 
 def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """A LoRA file, read as far as its header: which linears it changes, in any trainer's spelling. Loads no tensors.
 
 Trainers name one and the same matrix in different ways; which way a file has is told by its keys, never by its name.
-What cannot be applied to this model is refused, never left out: a LoRA that is silently half applied is worse than none.
+What cannot be applied to this model is refused, never left out: a LoRA that is half applied is worse than none.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _pair(
         raise LoraError(f"{path.name} has only one half of the pair {(down or up or ('',))[0]}")
     (down_key, lower), (up_key, upper) = down, up
     for key, tensor in (down, up):
-        if tensor.dtype not in BYTES or len(tensor.shape) != 2:
+        if tensor.dtype not in BYTES or len(tensor.shape) != 2 or 0 in tensor.shape:
             raise LoraError(
                 f"{path.name}: {key} is {tensor.dtype} of shape {list(tensor.shape)}; "
                 f"a matrix of {', '.join(BYTES)} is expected"
