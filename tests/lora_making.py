@@ -42,12 +42,13 @@ def make_lora(
     trainer: str = "ai-toolkit",
     alpha: float | None = None,
     rank: int = RANK,
-    only: Iterable[str] | None = None,  # upstream's names; None: all of the decoder's
+    only: Iterable[str] | None = None,  # upstream's names; None: all
+    shapes: Mapping[str, tuple[int, int]] | None = None,  # None: the decoder's `linears`
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Write a LoRA of random numbers; what it adds to each matrix at strength 1, by upstream's name."""
     spell, down_key, up_key = SPELLINGS[trainer]
-    shapes = linears(checkpoint)
+    shapes = shapes or linears(checkpoint)
     generator = torch.Generator().manual_seed(seed)
     tensors, changes = {}, {}
     for name in shapes if only is None else only:

@@ -188,6 +188,7 @@ class Worker:
 
     def _act(self, message: ToWorker) -> None:
         if isinstance(message, Draw):
+            self._pipeline.loras.know(message.loras)
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
             self._held[message.job_id] = _Held(message, message.order, self._text_bytes(message.job))

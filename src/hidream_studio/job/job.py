@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.loras import LoraAsked, LoraUse
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.request import FinishMode, GenerationRequest, Lane, Noise
 from hidream_studio.job.sizes import PATCH_PX, nearest_patch_multiple, resolve_size
@@ -46,6 +47,7 @@ class Job:
     parent_id: str | None = None  # the draft's image id, where this finishes one
     finish_mode: FinishMode | None = None
     strength: float | None = None  # of keep-composition: 0 (the draft) to 1 (all new)
+    loras: tuple[LoraUse, ...] = ()  # in any order
 
     @property
     def cfg(self) -> bool:
@@ -110,9 +112,16 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
         "requested_width": width,
         "requested_height": height,
         "snap_resolution": snap,
+        "loras": tuple(map(_pinned_lora, request.loras)),
     }
     job = Job(**{**asked, **pinned, **values})
     return PinnedJob(job, lane or default_lane(job, profile), size.adjustments + adjustments)
+
+
+def _pinned_lora(asked: LoraAsked) -> LoraUse:
+    if asked.hash is None:  # who knows the files puts it in
+        raise RequestError(f"there is no LoRA called {asked.name!r} here", field="loras")
+    return LoraUse(asked.name, float(asked.strength), asked.hash)
 
 
 def request_of(job: Job, **changes: Any) -> GenerationRequest:

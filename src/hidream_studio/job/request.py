@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from hidream_studio.job.loras import MAX_LORAS, LoraAsked
 from hidream_studio.job.profiles import PresetId, Recipe
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
 
@@ -52,6 +53,15 @@ class GenerationRequest(BaseModel):
     shift: Shift | None = None
     noise_scale: NoiseScale | None = None
     noise: Noise = "upstream"
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] = ()  # in any order
+
+    @field_validator("loras")
+    @classmethod
+    def _each_once(cls, loras: tuple[LoraAsked, ...]) -> tuple[LoraAsked, ...]:
+        names = [lora.name for lora in loras]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
+        return loras
 
     @field_validator("prompt")
     @classmethod
