@@ -194,6 +194,7 @@ class Worker:
 
     def _act(self, message: ToWorker) -> None:
         if isinstance(message, Draw):
+            self._pipeline.loras.know(message.loras)
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
             pictures = self._preparer.ask(message.job, message.references)
