@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 import hidream_studio
+from hidream_studio.cli.pictures import read_layout
 from hidream_studio.errors import RequestError
-from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe
+from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe, Sampler
 from hidream_studio.job.request import GenerationRequest, Noise
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.settings import Precision, Settings
@@ -70,6 +71,10 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
     said = {field: getattr(arguments, option) for option, field in _REQUEST_FIELDS.items()}
     if arguments.no_snap:
         said["snap_resolution"] = False
+    if arguments.keep_aspect:
+        said["keep_aspect"] = True
+    if arguments.layout is not None:
+        said["layout"] = read_layout(arguments.layout)
     return parse_request(GenerationRequest, {field: value for field, value in said.items() if value is not None})
 
 
@@ -97,11 +102,22 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--seed", type=int, help="random when absent")
     generate.add_argument("--preset", choices=get_args(PresetId), help="fills in size, steps and guidance")
     generate.add_argument("--recipe", choices=get_args(Recipe))
-    generate.add_argument("--sampler", choices=("unipc", "euler"), help="of the full recipe")
+    generate.add_argument(
+        "--sampler",
+        choices=get_args(Sampler),
+        help="unipc, euler of the full recipe; of dev beside pictures flow_match (one picture), flash (several)",
+    )
     generate.add_argument("--shift", type=float)
     generate.add_argument("--noise-scale", type=float)
     generate.add_argument("--no-snap", action="store_true", help="render the size as asked, not the closest fixed one")
     generate.add_argument("--noise", choices=get_args(Noise), help="linked: one seed is one picture at every size")
+    generate.add_argument(
+        "--ref", type=Path, action="append", metavar="FILE", help="a picture to draw from; again for each further one"
+    )
+    generate.add_argument(
+        "--layout", metavar="JSON|FILE", help="where each picture stands: [[x1, x2, y1, y2], …], each 0 to 1"
+    )
+    generate.add_argument("--keep-aspect", action="store_true", help="draw in the aspect ratio of the one picture")
     generate.add_argument("--url", metavar="SERVER", help="ask a running server, which has the model already")
     generate.add_argument("--token-file", type=Path, metavar="FILE", help="the server's token; or HIDREAM_STUDIO_TOKEN")
     generate.add_argument(

@@ -6,6 +6,7 @@ tools around it read. Both are read, ours first; the texts of other programs are
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -26,6 +27,7 @@ from hidream_studio.job.stored import read_job
 SCHEMA = 1  # of the JSON; a reader takes this and older ones
 STUDIO_KEY = "hidream_studio"
 A1111_KEY = "parameters"
+THUMBNAILS = "thumbnails"  # in the JSON: of references, base64 by hash
 
 _PLACES = {  # where settings stand, the most telling first, and what a sentence calls it
     STUDIO_KEY: f"{STUDIO_KEY} text",
@@ -78,8 +80,12 @@ def picture_chunks(
     version: str,
     job_id: str | None = None,
     adjustments: tuple[Adjustment, ...] = (),
+    thumbnails: Mapping[str, bytes] | None = None,  # of the job's references by their hash, WebP
 ) -> dict[str, str]:
-    """The texts for `png.encode_png`: with equal job, fingerprint and numeric path the pixels can be drawn again."""
+    """The texts for `png.encode_png`: with equal job, fingerprint and numeric path the pixels can be drawn again.
+
+    Pictures as input are not in them: they are named by their hash, with a small picture of each.
+    """
     facts = {
         "schema": SCHEMA,
         "version": version,
@@ -92,6 +98,8 @@ def picture_chunks(
         "timings": asdict(timings),
         "adjustments": [adjustment.model_dump() for adjustment in adjustments],
     }
+    if thumbnails:
+        facts[THUMBNAILS] = {key: base64.b64encode(webp).decode("ascii") for key, webp in thumbnails.items()}
     text = a1111.write(job, model=model, fingerprint=fingerprint, version=version)
     return {STUDIO_KEY: json.dumps(facts, allow_nan=False), A1111_KEY: text}
 

@@ -14,6 +14,7 @@ from hidream_studio.job.record import JobRecord
 from hidream_studio.library import rows, search
 from hidream_studio.library.models import ImageRow, JobRow
 from hidream_studio.library.records import ImageDraft, ImageRecord
+from hidream_studio.library.uploads import tie
 
 
 def image_row(session: Session, image_id: str) -> ImageRow:
@@ -91,6 +92,8 @@ def _finish_job(session: Session, draft: ImageDraft) -> None:
         )  # fmt: skip
         row = rows.new_job_row(record)
         session.add(row)
+        session.flush()
+        tie(session, record.id, (reference.hash for reference in record.job.references))
     ended = {
         "state": "finished", "finished_at": utc_now(), "elapsed_s": draft.elapsed_s, "queued_s": draft.queued_s,
         "timings": draft.timings, "error": None, "image_id": draft.id,

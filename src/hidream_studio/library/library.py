@@ -33,7 +33,8 @@ from hidream_studio.library.files import (
 from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_texts
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult
+from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, Upload
+from hidream_studio.library.uploads import Uploads
 
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
@@ -49,6 +50,7 @@ class Library:
         self._lock = lock
         self._database = database
         self._thumbnails = threading.Lock()  # each is made once, and never many at the same time
+        self._uploads = Uploads(data, database)
 
     @classmethod
     def open(cls, data: Path) -> Library:
@@ -101,10 +103,12 @@ class Library:
     # Jobs
 
     def add_jobs(self, records: Sequence[JobRecord]) -> None:
-        """All of them, or none."""
+        """All of them, or none. Raises RequestError where one's references have gone meanwhile."""
         self.check_space()
         with self._database.writing() as session:
             session.add_all(rows.new_job_row(record) for record in records)
+            session.flush()  # before the rows that refer to them
+            self._uploads.link(session, records)
 
     def job(self, job_id: str) -> JobRecord:
         with self._database.reading() as session:
@@ -242,6 +246,7 @@ class Library:
             session.delete(row)
             session.add(DeletedImageRow(id=image_id, file=file))  # until the file is gone
         self._remove_deleted()
+        self._uploads.sweep()
 
     def lineage(self, image_id: str) -> list[ImageRecord]:
         """The whole family of a picture, the oldest first: its drafts, and all that was finished of them."""
@@ -303,6 +308,39 @@ class Library:
                 record = self.image(facts.image_id)
         return ImportResult(settings=settings_from_chunks(file.texts, file.unread), record=record)
 
+    # Pictures as input
+
+    def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
+        """Keeps a picture as input, once for equal bytes, under the hash of these.
+
+        It goes with the last job and picture that need it, or a day after it was sent and never used.
+
+        Raises
+        ------
+        RequestError
+            naming `field` and the limit, when it is no picture that can be read (see `image.intake`).
+        StorageFullError, LibraryError
+        """
+        return self._uploads.add(data, name, field=field)
+
+    def upload(self, upload_id: str) -> Upload:
+        """What is known of it; reads no disk. Raises NotFoundError."""
+        return self._uploads.get(upload_id)
+
+    def upload_path(self, upload_id: str) -> Path:
+        """The file as it was sent. Raises NotFoundError."""
+        return self._uploads.path(upload_id)
+
+    def upload_bytes(self, upload_id: str) -> bytes:
+        """What is in it. Raises NotFoundError, LibraryError."""
+        path = self._uploads.path(upload_id)
+        with storage_errors(path):
+            return path.read_bytes()
+
+    def upload_thumbnail(self, upload_id: str) -> bytes:
+        """A small WebP of it. Raises NotFoundError, LibraryError."""
+        return self._uploads.thumbnail(upload_id)
+
     # The page's settings, and what pictures cost
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -335,6 +373,7 @@ class Library:
         for folder in (self.data / IMAGES_FOLDER, self.data / THUMBNAILS_FOLDER):
             sweep_temporary(folder)
         self._remove_deleted()
+        self._uploads.open()
         with self._database.reading() as session:
             known = {*session.scalars(select(ImageRow.id)), *session.scalars(select(DeletedImageRow.id))}
         for path, facts in adoption.orphans(self.data / IMAGES_FOLDER, known):
@@ -346,6 +385,7 @@ class Library:
             file = path.relative_to(self.data).as_posix()
             with self._database.writing() as session:
                 add_image(session, draft, file=file, file_bytes=path.stat().st_size)
+        self._uploads.sweep()
 
     def _remove_deleted(self) -> None:
         """Removes the files of deleted pictures; one that cannot be removed now is tried again at the next start."""

@@ -21,7 +21,7 @@ from hidream_studio.model.checkpoint import StoredTensor
 
 PIECE_BYTES = 64 * 2**20
 READERS = 4  # one thread does not fill an NVMe disk
-TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
+TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}  # safetensors' names
 
 
 @dataclass(frozen=True)

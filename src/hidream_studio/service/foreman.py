@@ -139,7 +139,7 @@ class Foreman:
         self._arriving += len(jobs)
         try:
             for active in jobs:
-                await self.check_draft(active)
+                await self.check_files(active)
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
@@ -149,10 +149,16 @@ class Foreman:
         self._dispatch()
         return views
 
-    async def check_draft(self, active: ActiveJob) -> None:
-        """Raises NotFoundError where the picture has vanished that a job goes on from."""
+    async def check_files(self, active: ActiveJob) -> None:
+        """Raises NotFoundError where the picture has vanished that a job goes on from, or one that it is drawn from."""
+        if active.needs_files:
+            await asyncio.to_thread(self._check_files, active)
+
+    def _check_files(self, active: ActiveJob) -> None:
         if active.needs_draft:
-            await asyncio.to_thread(self._library.file_path, str(active.job.parent_id))
+            self._library.file_path(str(active.job.parent_id))
+        for reference in active.job.references:
+            self._library.upload_path(reference.hash)
 
     def ask_cancel(self, active: ActiveJob) -> None:
         """End a waiting job now, and one that the worker has at its next step. Raises ConflictError when it ended."""
@@ -281,15 +287,15 @@ class Foreman:
         """Give the worker what it should hold now."""
         while self.worker.ready and not self._stopping and (active := self.queue.next_to_send()) is not None:
             active.enter("held")
-            if active.needs_draft:
-                self._keep(self._give_with_draft(active))
+            if active.needs_files:
+                self._keep(self._give_with_files(active))
             else:
-                self._give(active, None)
+                self._give(active, None, ())
 
-    async def _give_with_draft(self, active: ActiveJob) -> None:
-        """The draft's pixels travel with the job: the worker may be on another machine."""
+    async def _give_with_files(self, active: ActiveJob) -> None:
+        """Pictures travel with the job: the worker may be on another machine."""
         try:
-            png = await asyncio.to_thread(self._read_draft, active)
+            draft, references = await asyncio.to_thread(self._read_files, active)
         except StudioError as error:
             if not active.ended:
                 self._end(active, "failed", error=JobError(error.code, error.message))
@@ -297,10 +303,14 @@ class Foreman:
         if active.ended:
             return
         if self.worker.ready and not self._stopping and active.lane not in self.queue.paused:
-            self._give(active, png)
+            self._give(active, draft, references)
         else:  # what has changed meanwhile
             active.enter("waiting")
             self._dispatch()
+
+    def _read_files(self, active: ActiveJob) -> tuple[bytes | None, tuple[bytes, ...]]:
+        draft = self._read_draft(active) if active.needs_draft else None
+        return draft, tuple(self._library.upload_bytes(reference.hash) for reference in active.job.references)
 
     def _read_draft(self, active: ActiveJob) -> bytes:
         path = self._library.file_path(str(active.job.parent_id))
@@ -310,8 +320,9 @@ class Foreman:
             except FileNotFoundError as error:
                 raise NotFoundError(f"the file of picture {active.job.parent_id} has vanished") from error
 
-    def _give(self, active: ActiveJob, init_image: bytes | None) -> None:
-        self._supervisor.draw(active, Draw(active.id, active.job, active.lane, active.order, init_image=init_image))
+    def _give(self, active: ActiveJob, draft: bytes | None, references: tuple[bytes, ...]) -> None:
+        message = Draw(active.id, active.job, active.lane, active.order, init_image=draft, references=references)
+        self._supervisor.draw(active, message)
 
     def _end(self, active: ActiveJob, state: Literal["failed", "cancelled"], *, error: JobError | None = None) -> None:
         """A job's end without a picture: at once here, then on disk, then told."""
