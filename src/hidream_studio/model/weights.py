@@ -138,7 +138,7 @@ def fill_model(
         stored = {slot.key: checkpoint.tensors[slot.key] for slot in places}
         _fill(model, stored, places, on_progress)
     else:
-        _fill(_at_home(model), checkpoint.tensors, slots(checkpoint.config), on_progress)
+        _fill(at_home(model), checkpoint.tensors, slots(checkpoint.config), on_progress)
 
 
 def _fill_block(checkpoint: Checkpoint, model: O1Transformer, number: int, block: nn.Module) -> None:
@@ -147,14 +147,14 @@ def _fill_block(checkpoint: Checkpoint, model: O1Transformer, number: int, block
     _fill(model, {slot.key: checkpoint.tensors[slot.key] for slot in places}, places, None)
 
 
-def _at_home(model: O1Transformer) -> O1Transformer:
+def at_home(model: O1Transformer) -> O1Transformer:
     """The same weights, those that travel where they are kept: what lies in the slots is passing by."""
     if model.travel is None:
         return model
     home = copy.copy(model)
     home._modules = dict(model._modules)
-    at_home = [model.travel.at_home(number, _shape_of_block(model)) for number in range(len(model.blocks))]
-    home.blocks = nn.ModuleList(there or here for there, here in zip(at_home, model.blocks, strict=True))
+    kept = [model.travel.at_home(number, _shape_of_block(model)) for number in range(len(model.blocks))]
+    home.blocks = nn.ModuleList(there or here for there, here in zip(kept, model.blocks, strict=True))
     return home
 
 
