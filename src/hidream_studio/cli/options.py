@@ -23,7 +23,7 @@ _REQUEST_FIELDS = {
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
 }  # fmt: skip
-MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
+MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads", "vram")
 _SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
 
 
@@ -154,5 +154,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="our own kernels on a GPU; wherever they run when absent",
+    )
+    command.add_argument(
+        "--vram",
+        metavar="GB|auto",
+        help="memory of the GPU that may be taken: weights that do not fit travel in each step (auto: what is free)",
     )
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; all cores when absent")

@@ -24,6 +24,7 @@ class WorkerSpec:
     fused: bool | None
     threads: int | None
     preview_interval_s: float
+    vram_gib: float | None = None  # the most of a GPU's memory; None: what is free, less a reserve
     max_state_bytes: int = 2 * 2**30  # of all begun jobs and kept prompts together; one job may always run
 
     @classmethod
@@ -31,7 +32,7 @@ class WorkerSpec:
         return cls(
             checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
             precision=settings.precision, fused=settings.fused, threads=settings.threads,
-            preview_interval_s=settings.preview_interval_s,
+            preview_interval_s=settings.preview_interval_s, vram_gib=settings.vram_gib,
         )  # fmt: skip
 
 

@@ -6,7 +6,9 @@ the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,26 +20,44 @@ from hidream_studio.model.config import ModelConfig, VisionConfig
 from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
 from hidream_studio.model.layout import Slot, slots, vision_slots
 from hidream_studio.model.reading import read_pieces
-from hidream_studio.model.transformer import O1Transformer
+from hidream_studio.model.residency import Residency
+from hidream_studio.model.streaming import Travel
+from hidream_studio.model.transformer import Block, O1Transformer
 from hidream_studio.model.vision import VisionTower
 
 INIT_STD = 0.02  # upstream's initializer_range
 
 
 def empty_model(
-    config: ModelConfig, device: torch.device | str, dtype: torch.dtype, *, fp8: bool = False
+    config: ModelConfig,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    fp8: bool = False,
+    residency: Residency | None = None,
+    source: Checkpoint | None = None,
 ) -> O1Transformer:
     """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients.
 
     With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`.
+    With a `residency` whose blocks travel, those are kept in the host's memory (`model/streaming.py`), or read from
+    `source` in each pass; the table of the words' embeddings, of which a prompt needs a few rows, stays in the host's.
     """
     with torch.device("meta"), _NothingDrawn():
         model = O1Transformer(config)
     model = model.to(dtype)
     if fp8:
         use_fp8_linears(model.blocks)
+    if residency is not None and residency.travelling:
+        _let_travel(model, torch.device(device), residency, source)
     _allocate(model, device)
     return model.eval()
+
+
+def _let_travel(model: O1Transformer, device: torch.device, residency: Residency, source: Checkpoint | None) -> None:
+    fill = None if source is None else partial(_fill_block, source, model)
+    model.travel = Travel(list(model.blocks), residency, device, fill)
+    _allocate(model.embed, "cpu")
 
 
 def empty_tower(config: VisionConfig, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
@@ -52,6 +72,8 @@ def empty_tower(config: VisionConfig, device: torch.device | str, dtype: torch.d
 def _allocate(model: nn.Module, device: torch.device | str) -> None:
     for module in list(model.modules()):
         for name, parameter in module.named_parameters(recurse=False):
+            if parameter.device.type != "meta":
+                continue
             # not to_empty(): for meta tensors torch imports sympy there, for most of a second
             values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
             setattr(module, name, nn.Parameter(values, requires_grad=False))
@@ -109,7 +131,53 @@ def fill_model(
     CheckpointError
         when a file can no longer be read.
     """
-    _fill(model, checkpoint.tensors, slots(checkpoint.config), on_progress)
+    travel = model.travel
+    if travel is not None and travel.from_files:
+        coming = tuple(f"blocks.{number}." for number in travel.residency.travelling)
+        places = [slot for slot in slots(checkpoint.config) if not slot.parameter.startswith(coming)]
+        stored = {slot.key: checkpoint.tensors[slot.key] for slot in places}
+        _fill(model, stored, places, on_progress)
+    else:
+        _fill(at_home(model), checkpoint.tensors, slots(checkpoint.config), on_progress)
+
+
+def _fill_block(checkpoint: Checkpoint, model: O1Transformer, number: int, block: nn.Module) -> None:
+    """One block's weights from its file, to wherever its parameters are."""
+    places = [slot for slot in slots(checkpoint.config) if slot.parameter.startswith(f"blocks.{number}.")]
+    _fill(model, {slot.key: checkpoint.tensors[slot.key] for slot in places}, places, None)
+
+
+def at_home(model: O1Transformer) -> O1Transformer:
+    """The same weights, those that travel where they are kept: what lies in the slots is passing by."""
+    if model.travel is None:
+        return model
+    home = copy.copy(model)
+    home._modules = dict(model._modules)
+    kept = [model.travel.at_home(number, _shape_of_block(model)) for number in range(len(model.blocks))]
+    home.blocks = nn.ModuleList(there or here for there, here in zip(kept, model.blocks, strict=True))
+    return home
+
+
+def _shape_of_block(model: O1Transformer) -> nn.Module:
+    """One more block, without memory."""
+    with torch.device("meta"), _NothingDrawn():
+        block = Block(model.config).to(model.dtype)
+    if any(isinstance(module, Fp8Linear) for module in model.blocks.modules()):
+        use_fp8_linears(block)
+    return block
+
+
+def make_room(model: O1Transformer, count: int) -> int:
+    """Let so many more blocks travel, or as many as there are. Returns how many did; their memory is free then."""
+    if model.travel is None:
+        model.travel = Travel(list(model.blocks), Residency(len(model.blocks)), model.device)
+    fused = model.run_blocks
+    if fused is not None:
+        fused.forget()
+    moved = model.travel.give_way(count)
+    if fused is not None:
+        fused.look_again()
+    return moved
 
 
 def load_tower(stored: StoredTower, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
