@@ -50,7 +50,7 @@ def drawn(pipeline: Pipeline, names: list[str], size: tuple[int, int], kept: int
 CASES: dict[str, tuple[str, list[str], tuple[int, int], int | None, dict[str, Any]]] = {
     "an edit of the full recipe": ("--width 256 --height 256 --steps 4", ["square"], (256, 256), None, FULL),
     "an edit that keeps its aspect ratio": (
-        "--width 352 --height 352 --steps 4 --keep-aspect", ["wide"], (416, 256), 352, FULL,
+        "--width 352 --height 352 --steps 4 --keep-aspect", ["wide"], (416, 288), 352, FULL,
     ),
     "an edit with numbers of its own": (
         "--width 256 --height 288 --steps 3 --guidance 2.5 --shift 1.5 --noise-scale 7 --sampler euler", ["tall"],
