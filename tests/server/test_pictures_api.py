@@ -161,7 +161,7 @@ def test_one_picture_keeps_its_aspect_ratio_where_no_size_is_asked_for(server: S
     asked = {**WITHOUT_SIZE, "references": [{"upload_id": uploaded(server, png(96, 64))}]}
     kept = server.client.post("/api/resolve", json=asked).json()
     assert kept["keep_aspect"] is True and kept["width"] > kept["height"]
-    assert any(one["field"] == "keep_aspect" for one in kept["adjustments"])
+    assert {one["field"] for one in kept["adjustments"] if "aspect ratio" in one["why"]} == {"width", "height"}
     assert kept["width"] / kept["height"] == pytest.approx(1.5, rel=0.03)
     free = server.client.post("/api/resolve", json={**asked, "width": 512, "height": 512, "snap_resolution": False})
     assert (free.json()["width"], free.json()["height"]) == (512, 512)
