@@ -143,7 +143,7 @@ def settings_from_chunks(chunks: Mapping[str, str], unread: tuple[str, ...] = ()
             why = next((f": {one}" for one in refused if one.startswith("prompt ")), "")
             wrong.append(f"the {name} holds no prompt that can be used{why}")
         except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
-            said = f": {error}" if type(error) is ValueError and key != STUDIO_KEY else ""
+            said = f": {error}" if type(error) is ValueError else ""
             wrong.append(f"the {name} could not be read{said}")
     if not wrong:
         wrong.append("it has neither a hidream_studio nor a parameters text, nor one of another program that is known")
@@ -151,7 +151,7 @@ def settings_from_chunks(chunks: Mapping[str, str], unread: tuple[str, ...] = ()
 
 
 def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
-    """What our own text says of the picture; None where there is none, or none that is whole."""
+    """What our own text says of the picture; None where there is none, or none that is whole and understood here."""
     try:
         facts = _studio_json(chunks[STUDIO_KEY])
         model = facts.get("model") or {}
@@ -216,9 +216,12 @@ def _of_job(job: Mapping[str, Any], source: str) -> Reading:
 
 def _studio_json(text: str) -> dict[str, Any]:
     facts = json.loads(text)
-    if not isinstance(facts, dict) or not isinstance(facts.get("schema"), int) or facts["schema"] > SCHEMA:
-        raise ValueError("not a schema of ours")
-    return facts
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if type(schema) is not int:
+        raise ValueError("it is not of HiDream Studio")
+    if schema > SCHEMA:
+        raise ValueError(f"a newer HiDream Studio wrote it (schema {schema}; this one reads up to {SCHEMA})")
+    return dict(facts)
 
 
 def _checked_job(values: dict[str, Any]) -> Job:

@@ -138,9 +138,16 @@ class Library:
 
         A job that this version does not wholly understand is not among them: it waits for the version that does.
         """
+        return self._unended_jobs(understood=True)
+
+    def jobs_of_other_versions(self) -> list[JobRecord]:
+        """What waits for the version that asked for it, in the order of the queue."""
+        return self._unended_jobs(understood=False)
+
+    def _unended_jobs(self, *, understood: bool) -> list[JobRecord]:
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row)]
+            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row) == understood]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""
@@ -159,15 +166,6 @@ class Library:
                 row = _job_row(session, job_id)
                 for name, value in rows.job_columns(values).items():
                     setattr(row, name, value)
-
-    def begin_attempt(self, job_id: str) -> int:
-        """Marks the job as running, and counts how often that was."""
-        with self._database.writing() as session:
-            row = _job_row(session, job_id)
-            row.state = "running"
-            row.attempts += 1
-            row.started_at = utc_now()
-            return row.attempts
 
     # Pictures
 

@@ -221,8 +221,8 @@ def _crop(draft: Job, job: Job) -> tuple[Adjustment, ...]:
     return (Adjustment(field="draft", asked=asked, used=used, why=why),)
 
 
-def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
-    """The same job with about half as many pixels, and what that changed.
+def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustment, ...]]:
+    """The same job with about half as many pixels, and what that changed; also of its draft, where it goes on from one.
 
     Raises
     ------
@@ -247,7 +247,8 @@ def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
         for field, old, new in (("width", job.width, width), ("height", job.height, height))
         if old != new
     )
-    return replace(job, width=width, height=height, snap_resolution=False, preset=None, **asked), adjustments
+    smaller = replace(job, width=width, height=height, snap_resolution=False, preset=None, **asked)
+    return smaller, adjustments + (() if draft is None else _crop(draft, smaller))
 
 
 def same_ratio(width: int, height: int, area_px: int) -> tuple[int, int]:
