@@ -157,7 +157,9 @@ def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) ->
     steps = request.steps or preset_steps or (recipe.steps if recipe is not None else draft.steps)
     guidance = draft.guidance_scale if request.guidance_scale is None else request.guidance_scale
     # a kept aspect ratio makes the draft's size of what was asked first
-    size = {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    size: dict[str, Any] = (
+        {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    )
     return request_of(draft, **size, steps=steps, guidance_scale=guidance, preset=None)
 
 
@@ -229,7 +231,7 @@ def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustme
     RequestError
         when it is as small as can be.
     """
-    asked: dict[str, int] = {}
+    asked: dict[str, Any] = {}
     if job.keep_aspect:  # its size follows from what is asked, and from its reference
         side = round(math.sqrt(job.width * job.height * SMALLER))
         asked = {"requested_width": side, "requested_height": side}
