@@ -18,6 +18,7 @@ from hidream_studio.page.state.pictures import (
     missing_words,
     references_of,
     renamed,
+    together,
     without,
 )
 
@@ -80,6 +81,12 @@ def test_the_same_picture_twice_and_one_too_many_are_refused_by_number():
     with pytest.raises(RequestError) as caught:
         added(full, picture(MAX_REFERENCES))
     assert caught.value.limit == MAX_REFERENCES
+
+
+def test_what_was_taken_out_comes_back_beside_what_came_since():
+    before = (picture(1), picture(2))
+    assert together(before, (picture(2), picture(3))) == (picture(1), picture(2), picture(3))
+    assert len(together(tuple(map(picture, range(MAX_REFERENCES))), (picture(99),))) == MAX_REFERENCES
 
 
 def test_a_name_is_kept_only_where_it_is_not_the_files_own():
