@@ -97,6 +97,8 @@ def test_a_picture_is_dropped_edited_finished_recalled_and_outlives_what_was_mad
 
     # its shape is kept, where that is large enough, unless it is switched off
     keep = page.get_by_role("switch", name="Keep its aspect ratio")
+    expect(page.get_by_role("textbox", name="Size, width")).to_have_value("288 × 288")
+    page.get_by_role("radio", name="Quick").click()
     expect(page.locator(".pictures .hint.bad")).to_contain_text("without “Keep its aspect ratio” it is 256×256")
     keep.click()
     expect(page.locator(".pictures .hint.bad")).to_have_count(0)

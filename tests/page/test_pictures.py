@@ -7,7 +7,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
 from hidream_studio.job.references import MAX_REFERENCES
-from hidream_studio.page.state.compose import first_state, plan, recalled, restored_state, stored_state
+from hidream_studio.page.state.compose import first_state, plan, recalled, restored_state, stored_state, with_room
 from hidream_studio.page.state.pictures import (
     Picture,
     added,
@@ -54,6 +54,24 @@ def test_boxes_go_with_their_pictures_and_one_between_may_not_lack():
     with pytest.raises(RequestError, match=r"picture 1 \(2.png\) has no box, but one after it has") as caught:
         layout_of(in_order(pictures, [1, 0, 2]))
     assert caught.value.field == "layout"
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 900), (512, 512), (4000, 700)])
+def test_a_size_grows_until_the_pictures_aspect_ratio_fits_and_no_further(size):
+    state = column(picture(1, width=size[0], height=size[1]))
+    roomy = with_room(state, TINY)
+    pinned = pin(plan(roomy, TINY, random_seed=0).single(), TINY, references=references_of(roomy.pictures)).job
+    assert min(pinned.width, pinned.height) == 256
+    assert with_room(roomy, TINY) == roomy
+    assert (roomy == state) == (size[0] == size[1])
+
+
+def test_a_size_stays_where_no_shape_is_kept_or_none_would_do():
+    for state in (
+        column(picture(1), picture(2)), column(picture(1), keep_aspect=False), column(picture(1), size="256, 512"),
+        column(picture(1, width=9000, height=30)), column(picture(1), size="what"),
+    ):  # fmt: skip
+        assert with_room(state, TINY) == state
 
 
 def test_what_is_no_order_of_them_changes_nothing():
