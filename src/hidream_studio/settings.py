@@ -41,7 +41,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HIDREAM_STUDIO_", extra="forbid", frozen=True)
 
-    model: str | None = None  # folder or hub id; None is the embedded o1-tiny
+    model: str | None = None  # folder, file or hub id; None is the embedded o1-tiny
+    tokenizer: str | None = None  # folder or hub id, where the model has none: one file of weights
     profile: str | None = None  # where the checkpoint does not say
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     precision: Precision | None = None  # None: the profile's, else fp32 on a CPU and bf16 on CUDA
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
     step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
 
-    @field_validator("model", "data", "token_file")
+    @field_validator("model", "tokenizer", "data", "token_file")
     @classmethod
     def _at_home(cls, place: str | Path | None) -> str | Path | None:
         """With a leading ~ written out, which a shell leaves alone after an equals sign, and the environment always."""

@@ -126,6 +126,7 @@ class Pipeline:
         fused: bool | None = None,
         threads: int | None = None,
         vram_gib: float | None = None,
+        tokenizer: str | None = None,
         on_phase: OnPhase | None = None,
     ) -> Pipeline:
         """Load a checkpoint onto a device.
@@ -133,7 +134,7 @@ class Pipeline:
         Parameters
         ----------
         source
-            A folder, or a hub id.
+            A folder, a file, or a hub id.
         profile
             The model profile where the checkpoint does not say.
         precision
@@ -145,6 +146,8 @@ class Pipeline:
         vram_gib
             The most of a GPU's memory that is taken; None: what is free, less a reserve. Weights that do not fit stay
             in the host's memory, and travel in each step.
+        tokenizer
+            A folder or hub id, where the source has no tokenizer: one file of weights.
 
         Raises
         ------
@@ -160,10 +163,10 @@ class Pipeline:
         pick_precision(precision, where)  # what was asked for and cannot be is refused before anything is read
         tell("reading the checkpoint", None)
         begun_s = time.perf_counter()
-        checkpoint = open_checkpoint(source)
+        checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         used_precision = pick_precision(precision or used_profile.precision, where)
-        tokenizer = PromptTokenizer(checkpoint.folder)
+        reader = PromptTokenizer(checkpoint.tokenizer_folder)
         dtype = DTYPES[used_precision]
         fp8 = used_precision == "fp8"
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
@@ -190,7 +193,7 @@ class Pipeline:
         )  # fmt: skip
         if line := told(model, where, used_precision):
             logging.getLogger(__name__).info("%s", line)
-        return cls(model, tokenizer, used_profile, checkpoint, precision=used_precision, budget=budget)
+        return cls(model, reader, used_profile, checkpoint, precision=used_precision, budget=budget)
 
     def warm_up(self) -> None:
         """One small step without guidance and one with, so that no user waits for kernels to be chosen."""

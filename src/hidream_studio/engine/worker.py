@@ -93,6 +93,7 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
         fused=spec.fused,
         threads=spec.threads,
         vram_gib=spec.vram_gib,
+        tokenizer=spec.tokenizer,
         on_phase=lambda name, fraction: outbox.send(Phase(name, fraction)),
     )
     outbox.send(Phase("warming up"))

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, StoredTower
+from hidream_studio.model.checkpoint import Checkpoint, StoredTower
 from hidream_studio.model.config import ModelConfig, VisionConfig
+from hidream_studio.model.dequantise import as_e4m3, block_scales, row_scales, values_of
 from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
+from hidream_studio.model.header import Scaling, StoredTensor
 from hidream_studio.model.layout import Slot, slots, vision_slots
-from hidream_studio.model.reading import read_pieces
+from hidream_studio.model.reading import Piece, read_pieces, read_whole
 from hidream_studio.model.residency import Residency
 from hidream_studio.model.streaming import Travel
 from hidream_studio.model.transformer import Block, O1Transformer
@@ -203,12 +205,46 @@ def _fill(
     # in the order of the files, so that a disk reads them once from end to end
     tensors = sorted(stored.items(), key=lambda item: (item[1].file, item[1].offset))
     total, loaded = sum(tensor.nbytes for tensor in stored.values()), 0
+    scales = Scales(model.device)
     for piece in read_pieces(tensors, model.device):
-        slot = by_key[piece.key]
-        _set_rows(model, slot.parameter, slot.first_row + piece.first_row, piece.rows)
+        slot, one = by_key[piece.key], stored[piece.key]
+        first_row = slot.first_row + piece.first_row
+        if one.scaling is None:
+            _set_rows(model, slot.parameter, first_row, piece.rows)
+        else:
+            _set_scaled(model, slot.parameter, first_row, piece.rows, one.scaling, scales.of(one, piece))
         loaded += piece.rows.nbytes
         if on_progress is not None:
             on_progress(loaded / total)
+
+
+class Scales:
+    """Of one quantised tensor after the other, as their pieces come."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stored: StoredTensor | None = None
+        self._all = torch.empty(0)
+
+    def of(self, stored: StoredTensor, piece: Piece) -> Tensor:
+        """Of the piece's rows."""
+        assert stored.scaling is not None
+        if stored is not self._stored:
+            self._stored, (rows, columns) = stored, stored.shape
+            scale = read_whole(stored.scaling.scale).to(self._device)
+            blocks = stored.scaling.kind == "mxfp8"
+            self._all = block_scales(scale, rows, columns) if blocks else row_scales(scale, rows)
+        return self._all[piece.first_row : piece.first_row + len(piece.rows)]
+
+
+def _set_scaled(
+    model: O1Transformer | VisionTower, parameter: str, first_row: int, rows: Tensor, scaling: Scaling, scale: Tensor
+) -> None:
+    module = model.get_submodule(parameter.rpartition(".")[0])
+    if isinstance(module, Fp8Linear) and scaling.kind == "e4m3":  # no second loss
+        module.set_quantised(first_row, as_e4m3(rows), scale)
+    else:
+        _set_rows(model, parameter, first_row, values_of(rows, scaling.kind, scale, scaling.rotated))
 
 
 def _set_rows(model: O1Transformer | VisionTower, parameter: str, first_row: int, rows: Tensor) -> None:
