@@ -7,7 +7,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
 from hidream_studio.job.references import MAX_REFERENCES
-from hidream_studio.page.state.compose import first_state, plan, recalled, restored_state, stored_state
+from hidream_studio.page.state.compose import first_state, plan, recalled, restored_state, stored_state, with_room
 from hidream_studio.page.state.pictures import (
     Picture,
     added,
@@ -18,6 +18,7 @@ from hidream_studio.page.state.pictures import (
     missing_words,
     references_of,
     renamed,
+    together,
     without,
 )
 
@@ -55,6 +56,24 @@ def test_boxes_go_with_their_pictures_and_one_between_may_not_lack():
     assert caught.value.field == "layout"
 
 
+@pytest.mark.parametrize("size", [(640, 480), (300, 900), (512, 512), (4000, 700)])
+def test_a_size_grows_until_the_pictures_aspect_ratio_fits_and_no_further(size):
+    state = column(picture(1, width=size[0], height=size[1]))
+    roomy = with_room(state, TINY)
+    pinned = pin(plan(roomy, TINY, random_seed=0).single(), TINY, references=references_of(roomy.pictures)).job
+    assert min(pinned.width, pinned.height) == 256
+    assert with_room(roomy, TINY) == roomy
+    assert (roomy == state) == (size[0] == size[1])
+
+
+def test_a_size_stays_where_no_shape_is_kept_or_none_would_do():
+    for state in (
+        column(picture(1), picture(2)), column(picture(1), keep_aspect=False), column(picture(1), size="256, 512"),
+        column(picture(1, width=9000, height=30)), column(picture(1), size="what"),
+    ):  # fmt: skip
+        assert with_room(state, TINY) == state
+
+
 def test_what_is_no_order_of_them_changes_nothing():
     pictures = (picture(1), picture(2))
     assert in_order(pictures, [1, 0]) == (picture(2), picture(1))
@@ -80,6 +99,12 @@ def test_the_same_picture_twice_and_one_too_many_are_refused_by_number():
     with pytest.raises(RequestError) as caught:
         added(full, picture(MAX_REFERENCES))
     assert caught.value.limit == MAX_REFERENCES
+
+
+def test_what_was_taken_out_comes_back_beside_what_came_since():
+    before = (picture(1), picture(2))
+    assert together(before, (picture(2), picture(3))) == (picture(1), picture(2), picture(3))
+    assert len(together(tuple(map(picture, range(MAX_REFERENCES))), (picture(99),))) == MAX_REFERENCES
 
 
 def test_a_name_is_kept_only_where_it_is_not_the_files_own():

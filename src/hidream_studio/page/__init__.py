@@ -58,6 +58,7 @@ def mount(app: FastAPI, studio: Studio, root_path: str = "") -> None:
     core.app.exception_handlers[404] = _nothing_here  # NiceGUI's own builds a whole page for every wrong address
     core.app.remove_route(SHEET_URL)
     core.app.add_api_route(SHEET_URL, sheet, response_model=None, include_in_schema=False)
+    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # a file that is sent has a bar of its own
     ui.page("/", title="HiDream Studio")(index)
     ui.run_with(
         app,

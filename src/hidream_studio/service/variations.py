@@ -157,7 +157,9 @@ def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) ->
     steps = request.steps or preset_steps or (recipe.steps if recipe is not None else draft.steps)
     guidance = draft.guidance_scale if request.guidance_scale is None else request.guidance_scale
     # a kept aspect ratio makes the draft's size of what was asked first
-    size = {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    size: dict[str, Any] = (
+        {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    )
     return request_of(draft, **size, steps=steps, guidance_scale=guidance, preset=None)
 
 

@@ -168,10 +168,6 @@ class PictureStrip(Element, component="pictures.js"):
             self._props["pictures"] = pictures
             self.update()
 
-    def pick(self) -> None:
-        """Let somebody choose files."""
-        self.run_method("pick")
-
 
 class Boxes(Element, component="boxes.js"):
     """A canvas of the output's shape (width / height) with a box for each picture, or none."""

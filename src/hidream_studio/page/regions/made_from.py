@@ -43,4 +43,4 @@ class MadeFrom:
             Tag("span", "missing" if gone else name)
 
     def _looker(self, index: int, picture: Picture) -> Callable[[], None]:
-        return lambda: self._session.on.look([large(picture)], f"Picture {index + 1}")
+        return lambda: self._session.on.look([large(picture, self._session)], f"Picture {index + 1}")

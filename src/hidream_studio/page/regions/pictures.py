@@ -20,11 +20,13 @@ from hidream_studio.page.state.pictures import (
     in_order,
     references_of,
     renamed,
+    together,
     without,
 )
 from hidream_studio.page.state.session import Session
 from hidream_studio.service.views import Estimate
 
+SHOWN_BY_BROWSERS = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
 OF_PICTURES = ("references", "layout", "keep_aspect")  # fields of a request whose errors stand here
 
 
@@ -47,12 +49,11 @@ class PicturesRegion:
             with Tag("div", classes="pictures-tools") as self._tools:
                 self._boxes = Tag("button", "Boxes", "small", on_click=session.run(self._open_boxes))
                 Tag("button", "What the model sees", "small quiet", on_click=session.run(self._open_seen))
-                Tag("button", "Clear", "small quiet pictures-clear", on_click=lambda: self._put(()))
+                Tag("button", "Clear", "small quiet pictures-clear", on_click=self._clear)
             self._keep = Tag(
                 "button", words.KEEP, "switch", role="switch", aria_checked="true", on_click=self._toggle_keep
             )
             self._notes = Tag("p", "", "hint", role="status")
-        session.on.pick.add(self._strip.pick)
         session.on.worker.add(self.draw)  # a checkpoint that was fetched meanwhile says what it takes
         self.draw()
 
@@ -95,7 +96,16 @@ class PicturesRegion:
             return
         self._put(without(before, index))
         name = words.excerpt(before[index].name, 40) or f"Picture {index + 1}"
-        self._session.say(f"{name} is taken out.", "Undo", lambda: self._put(before))
+        self._say_taken_out(f"{name} is", before)
+
+    def _clear(self) -> None:
+        before = self._pictures
+        self._put(())
+        self._say_taken_out(f"{words.count(len(before), 'picture')} {'is' if len(before) == 1 else 'are'}", before)
+
+    def _say_taken_out(self, what: str, before: Pictures) -> None:
+        undo = self._session.run(lambda: self._put(together(before, self._pictures)))
+        self._session.say(f"{what} taken out.", "Undo", undo)
 
     def _rename(self, named: dict[str, Any]) -> None:
         index = int(named.get("index", -1))
@@ -104,7 +114,7 @@ class PicturesRegion:
 
     def _open(self, index: int) -> None:
         if 0 <= index < len(self._pictures) and not (picture := self._pictures[index]).missing:
-            self._session.on.look([large(picture)], f"Picture {index + 1}")
+            self._session.on.look([large(picture, self._session)], f"Picture {index + 1}")
 
     def _toggle_keep(self) -> None:
         column = self._session.column
@@ -168,10 +178,11 @@ class PicturesRegion:
         self._session.on.dialog("What the model sees", draw)
 
 
-def large(picture: Picture) -> dict[str, Any]:
-    """A picture as the viewer takes it."""
+def large(picture: Picture, session: Session) -> dict[str, Any]:
+    """A picture as the viewer takes it; small, where browsers cannot show its file."""
+    shown = session.studio.library.upload(picture.upload_id).media_type in SHOWN_BY_BROWSERS
     return {
-        "url": upload_file(picture.upload_id),
+        "url": (upload_file if shown else upload_thumbnail)(picture.upload_id),
         "thumb": upload_thumbnail(picture.upload_id),
         "width": max(picture.width, 1),
         "height": max(picture.height, 1),

@@ -11,13 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, asked_again, pin
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId, Sampler
-from hidream_studio.job.references import MAX_REFERENCES
+from hidream_studio.job.references import MAX_REFERENCES, kept_side, kept_size
 from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, Noise, SheetRequest
-from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
+from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
-from hidream_studio.page.state.pictures import Picture, Pictures, asked_for, pictures_asked, pictures_of, references_of
+from hidream_studio.page.state.pictures import (
+    Picture,
+    Pictures,
+    asked_for,
+    keeps_aspect,
+    pictures_asked,
+    pictures_of,
+    references_of,
+)
 from hidream_studio.page.state.remembered import readable
 
 MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
@@ -27,6 +35,7 @@ _WITH_CONTROLS = frozenset(  # fields of a request that the column shows
     {"prompt", "negative_prompt", "preset", "width", "height", "steps", "guidance_scale", "seed", "snap_resolution",
      "sampler", "noise", "references", "layout", "keep_aspect"}
 )  # fmt: skip
+MAX_ROOM_PX = 512  # that a size grows by, for a picture's sake
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -112,6 +121,22 @@ def with_preset(state: ComposeState, preset: Preset) -> ComposeState:
         guidance=words.number(preset.guidance_scale),
         snap=preset.snap_resolution,
     )
+
+
+def with_room(state: ComposeState, profile: ModelProfile) -> ComposeState:
+    """With a size that is as much larger as the one picture's aspect ratio needs, for no side to become too short."""
+    try:
+        sizes = sizes_of(state.size)
+        if len(sizes) != 1 or not keeps_aspect(state.pictures, wanted=state.keep_aspect):
+            return state
+        for more in range(0, MAX_ROOM_PX, PATCH_PX):
+            width, height = (side + more for side in sizes[0])
+            side = kept_side(width, height, snap=state.snap, profile=profile)
+            if min(kept_size(state.pictures[0].size, side)) >= MIN_SIDE_PX:
+                return state.changed(size=words.size(width, height)) if more else state
+    except RequestError:  # whoever plans with it says so
+        pass
+    return state
 
 
 def first_state(profile: ModelProfile) -> ComposeState:

@@ -77,6 +77,12 @@ def without(pictures: Pictures, index: int) -> Pictures:
     return (*pictures[:index], *pictures[index + 1 :])
 
 
+def together(before: Pictures, now: Pictures) -> Pictures:
+    """As they were before, and then what came since; as many as may be."""
+    known = {picture.upload_id for picture in before}
+    return (*before, *(picture for picture in now if picture.upload_id not in known))[:MAX_REFERENCES]
+
+
 def renamed(pictures: Pictures, index: int, name: str) -> Pictures:
     """Called `name`; by its file's where that is empty or the file's own."""
     picture = pictures[index]

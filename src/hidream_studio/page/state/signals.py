@@ -42,4 +42,3 @@ class PageSignals:
         self.view = Signal(guard)  # (list of versions): open the viewer
         self.look = Signal(guard)  # (list of pictures as the viewer takes them, title): open it on pictures of no job
         self.dialog = Signal(guard)  # (title, what draws it): open a dialog
-        self.pick = Signal(guard)  # let somebody choose pictures

@@ -9,6 +9,7 @@ from hidream_studio.job.job import Job
 from hidream_studio.library.records import Upload
 from hidream_studio.page import words
 from hidream_studio.page.state.column import Column
+from hidream_studio.page.state.compose import with_room
 from hidream_studio.page.state.guard import Guard
 from hidream_studio.page.state.pictures import MAX_NAME_CHARS, Picture, Pictures, added, missing_words
 from hidream_studio.page.state.versions import Version
@@ -84,7 +85,10 @@ class Uploads:
 
     def _add(self, picture: Picture) -> None:
         state = self._column.state
-        self._column.write(state.changed(pictures=added(state.pictures, picture)))
+        roomy = with_room(state.changed(pictures=added(state.pictures, picture)), self._studio.profile)
+        self._column.write(roomy)
+        if roomy.size != state.size:
+            self._say(f"The size is {roomy.size} now, so that the picture's aspect ratio can be kept.")
 
     def _found(self, picture: Picture) -> Picture:
         try:
