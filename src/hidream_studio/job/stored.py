@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job
-from hidream_studio.job.values import from_json, wrong_fields
+from hidream_studio.job.values import wrong_fields
 
 JOB_SCHEMA = 1  # rises when a field changes its meaning; one that is added has a default, and changes no number
 SCHEMA_KEY = "schema"  # absent: 1
@@ -39,7 +39,7 @@ def write_job(job: Job) -> dict[str, Any]:
     return {SCHEMA_KEY: JOB_SCHEMA, **job.to_dict()}
 
 
-def read_job(stored: Any, known: Mapping[str, Any] | None = None) -> StoredJob:
+def read_job(stored: Any, known: Callable[[], Mapping[str, Any]] = dict) -> StoredJob:
     """The job of `write_job`, of this version, an older or a newer one.
 
     A name that is not known is left out, and told in `notes`. Where a value is missing or cannot be understood, one of
@@ -50,25 +50,19 @@ def read_job(stored: Any, known: Mapping[str, Any] | None = None) -> StoredJob:
     unreadable = None if isinstance(stored, Mapping) else "what is stored of its settings is damaged"
     if unreadable is None and (type(schema) is not int or schema > JOB_SCHEMA):
         unreadable = f"a newer HiDream Studio wrote its settings (schema {schema}; this one reads up to {JOB_SCHEMA})"
-    wrong = wrong_fields(Job, values)
-    if wrong:
-        unreadable = unreadable or _refusal(values)
-    understood = {name: value for name, value in values.items() if name in _FIELDS - wrong}
-    job = Job.from_dict({**_UNKNOWN, **_taken(known or {}), **understood} if wrong else understood)
+    try:
+        job = Job.from_dict(values)
+    except ValueError as error:
+        unreadable = unreadable or f"its settings are not understood: {error}"
+        wrong = wrong_fields(Job, values)
+        understood = {name: value for name, value in values.items() if name not in wrong}
+        job = Job.from_dict({**_UNKNOWN, **_taken(known()), **understood})
     return StoredJob(job, _notes(values, job), unreadable)
 
 
 def not_known(adjustments: Iterable[Adjustment]) -> tuple[Adjustment, ...]:
     """Those that `read_job` made: a job that is made of this one lacks the same."""
     return tuple(one for one in adjustments if one.why in (_NOT_KNOWN, _NOT_WHOLE))
-
-
-def _refusal(values: dict[str, Any]) -> str:
-    try:
-        from_json(Job, values)
-    except ValueError as error:
-        return f"its settings are not understood: {error}"
-    raise AssertionError("values that are wrong are refused")
 
 
 def _taken(known: Mapping[str, Any]) -> dict[str, Any]:

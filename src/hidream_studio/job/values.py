@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from hidream_studio.job.validation import request_error
 
 Value = TypeVar("Value")
+_ABSENT: Any = object()
 
 
 def to_json(value: Any) -> Any:
@@ -44,8 +45,13 @@ def wrong_fields(kind: type, plain: Any) -> frozenset[str]:
 
 def shared_fields(kind: type, source: object) -> dict[str, Any]:
     """Of the fields of the dataclass `kind` those that `source` has too, by name."""
-    names = (field.name for field in fields(kind) if field.init)
-    return {name: getattr(source, name) for name in names if hasattr(source, name)}
+    found = {name: getattr(source, name, _ABSENT) for name in _field_names(kind)}
+    return {name: value for name, value in found.items() if value is not _ABSENT}
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.init)
 
 
 @cache

@@ -80,8 +80,7 @@ def new_image_row(draft: ImageDraft, *, family_id: str, file: str, file_bytes: i
 
 
 def image_record(row: ImageRow) -> ImageRecord:
-    known = {name: getattr(row, name) for name in _SEARCHED} | {"prompt": row.prompt_folded}
-    stored = read_job(row.job, known)
+    stored = read_job(row.job, lambda: {name: getattr(row, name) for name in _SEARCHED} | {"prompt": row.prompt_folded})
     return ImageRecord(
         **shared_fields(ImageRecord, row)
         | {
