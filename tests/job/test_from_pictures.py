@@ -1,4 +1,4 @@
-"""Pictures as input in a request: what they decide of the job, what is refused, and that a job asks for itself again."""
+"""Pictures as input in a request: what they decide of the job, what is refused, and that it asks for itself again."""
 
 from __future__ import annotations
 

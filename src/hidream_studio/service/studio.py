@@ -91,6 +91,11 @@ class Studio:
         """What requests are resolved against."""
         return self._resolver.profile
 
+    @property
+    def blind(self) -> str | None:
+        """Why the model takes no pictures as input; None: it takes them."""
+        return self._resolver.checkpoint.blind
+
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)

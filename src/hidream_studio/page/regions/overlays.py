@@ -24,8 +24,9 @@ MAX_TOASTS = 3
 KEYS = (
     ("Ctrl+Enter", "generate"), ("← ↑ → ↓", "move"), ("Space", "pick"), (".", "favourite"),
     ("F", "finish at Standard"), ("Shift+F", "finish at High"), ("C", "compare"), ("V", "new seeds"),
-    ("R", "recall all settings"), ("S", "use the seed"), ("X", "reject, undo"), ("Shift+X", "cancel"),
-    ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"), ("Esc", "close"), ("?", "this list"),
+    ("R", "recall all settings"), ("S", "use the seed"), ("P", "use as picture"), ("X", "reject, undo"),
+    ("Shift+X", "cancel"), ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"),
+    ("Esc", "close"), ("?", "this list"),
 )  # fmt: skip
 
 
@@ -40,6 +41,8 @@ class Overlays:
         self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
+        session.on.look.add(self.look)
+        session.on.dialog.add(self.dialog)
 
     @property
     def is_open(self) -> bool:
@@ -89,12 +92,17 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
+        self.look(pictures, different, full=full)
+
+    def look(self, pictures: list[dict[str, Any]], title: str, *, full: bool = False) -> None:
+        """Pictures as the viewer takes them, under a line of text."""
+        session = self._session
         self._layer.clear()
         self._on_over(True)
         with self._layer:
             Viewer(
                 pictures,
-                differences=different,
+                differences=title,
                 mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
@@ -103,7 +111,7 @@ class Overlays:
 
     # dialogs
 
-    def _dialog(self, title: str, draw: Callable[[], None]) -> None:
+    def dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
         self._on_over(True)
@@ -142,11 +150,18 @@ class Overlays:
                 "p",
                 "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
             )
+            if self._session.uploads.taken:
+                Tag("h3", "Pictures")
+                Tag(
+                    "p",
+                    "A picture without settings, or dropped on “+ Pictures”, goes into the model. Drag the pictures "
+                    "into their order, or move them with Shift and the arrows; Boxes says where each stands.",
+                )
 
-        self._dialog("Keys", draw)
+        self.dialog("Keys", draw)
 
     def settings(self, choose_file: Callable[[], None]) -> None:
-        self._dialog("Settings", lambda: self._draw_settings(choose_file))
+        self.dialog("Settings", lambda: self._draw_settings(choose_file))
 
     def _draw_settings(self, choose_file: Callable[[], None]) -> None:
         studio = self._session.studio
