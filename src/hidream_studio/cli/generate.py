@@ -114,12 +114,16 @@ def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
         )
     }  # fmt: skip
     told = job.to_dict()
-    return facts | {name: told[name] for name in ("references", "layout", "keep_aspect") if name in told} | {
-        "requested": {"width": job.requested_width, "height": job.requested_height},
-        "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
-        "elapsed_s": round(timings.elapsed_s, 4),
-        "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
-    }
+    return (
+        facts
+        | {name: told[name] for name in ("references", "layout", "keep_aspect") if name in told}
+        | {
+            "requested": {"width": job.requested_width, "height": job.requested_height},
+            "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
+            "elapsed_s": round(timings.elapsed_s, 4),
+            "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
+        }
+    )
 
 
 def _tell_adjustments(adjustments: Sequence[dict[str, Any]]) -> None:

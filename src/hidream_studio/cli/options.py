@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 import hidream_studio
-from hidream_studio.cli.pictures import read_layout
 from hidream_studio.errors import RequestError
 from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe, Sampler
 from hidream_studio.job.request import GenerationRequest, Noise
@@ -74,6 +73,8 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
     if arguments.keep_aspect:
         said["keep_aspect"] = True
     if arguments.layout is not None:
+        from hidream_studio.cli.pictures import read_layout
+
         said["layout"] = read_layout(arguments.layout)
     return parse_request(GenerationRequest, {field: value for field, value in said.items() if value is not None})
 

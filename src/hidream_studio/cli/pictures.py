@@ -86,7 +86,9 @@ def read_layout(text: str) -> Any:
         path = Path(text)
         try:
             if path.stat().st_size > MAX_LAYOUT_CHARS:
-                raise RequestError(f"--layout {text} is too long for a few boxes", field="layout", limit=MAX_LAYOUT_CHARS)
+                raise RequestError(
+                    f"--layout {text} is too long for a few boxes", field="layout", limit=MAX_LAYOUT_CHARS
+                )
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
-from hidream_studio.image.metadata import picture_facts, read_file, settings_from_chunks
+from hidream_studio.image.metadata import RestoredSettings, picture_facts, read_file, settings_from_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import is_id
@@ -138,9 +138,16 @@ class Library:
 
         A job that this version does not wholly understand is not among them: it waits for the version that does.
         """
+        return self._unended_jobs(understood=True)
+
+    def jobs_of_other_versions(self) -> list[JobRecord]:
+        """What waits for the version that asked for it, in the order of the queue."""
+        return self._unended_jobs(understood=False)
+
+    def _unended_jobs(self, *, understood: bool) -> list[JobRecord]:
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row)]
+            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row) == understood]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""
@@ -160,15 +167,6 @@ class Library:
                 for name, value in rows.job_columns(values).items():
                     setattr(row, name, value)
 
-    def begin_attempt(self, job_id: str) -> int:
-        """Marks the job as running, and counts how often that was."""
-        with self._database.writing() as session:
-            row = _job_row(session, job_id)
-            row.state = "running"
-            row.attempts += 1
-            row.started_at = utc_now()
-            return row.attempts
-
     # Pictures
 
     def store_image(self, draft: ImageDraft, png: bytes) -> ImageRecord:
@@ -187,7 +185,7 @@ class Library:
         with self._database.reading() as session:
             if (known := image_of_job(session, draft.job_id)) is not None:
                 return rows.image_record(known)
-        png = with_texts(draft, png)
+        png = with_texts(draft, png, self._uploads.tiny(draft.job))
         check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
         file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
         write_durably(self.data / file, png)
@@ -295,7 +293,7 @@ class Library:
         return path
 
     def import_picture(self, data: bytes) -> ImportResult:
-        """What a dropped PNG, JPEG or WebP brings back; nothing is stored.
+        """What a dropped PNG, JPEG or WebP brings back; nothing is stored. References that are not here are told.
 
         Raises
         ------
@@ -308,7 +306,8 @@ class Library:
         if facts is not None and facts.image_id is not None:
             with suppress(NotFoundError):
                 record = self.image(facts.image_id)
-        return ImportResult(settings=settings_from_chunks(file.texts, file.unread), record=record)
+        settings = self.with_known_references(settings_from_chunks(file.texts, file.unread))
+        return ImportResult(settings=settings, record=record)
 
     # Pictures as input
 
@@ -342,6 +341,10 @@ class Library:
     def upload_thumbnail(self, upload_id: str) -> bytes:
         """A small WebP of it. Raises NotFoundError, LibraryError."""
         return self._uploads.thumbnail(upload_id)
+
+    def with_known_references(self, settings: RestoredSettings) -> RestoredSettings:
+        """The settings with those references that are here, and their boxes; what is missing is told. Reads no disk."""
+        return self._uploads.known_of(settings)
 
     # The page's settings, and what pictures cost
 

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.intake import read_picture
-from hidream_studio.image.thumbnail import small_webp
+from hidream_studio.image.metadata import RestoredSettings
+from hidream_studio.image.thumbnail import small_webp, tiny_webp
 from hidream_studio.job.clock import utc_now, utc_text
+from hidream_studio.job.job import Job
 from hidream_studio.job.record import JobRecord
 from hidream_studio.job.request import UPLOAD_ID
 from hidream_studio.job.values import shared_fields
@@ -103,6 +106,35 @@ class Uploads:
             raise LibraryError(f"the file of upload {upload_id[:12]} is damaged: {error.message}") from error
         write_durably(path, small)
         return small
+
+    def tiny(self, job: Job) -> dict[str, bytes]:
+        """Very small pictures of a job's references, by their hash; of those that can be had."""
+        found = {}
+        for reference in job.references:
+            with suppress(NotFoundError, LibraryError):
+                found[reference.hash] = tiny_webp(self.thumbnail(reference.hash))
+        return found
+
+    def known_of(self, settings: RestoredSettings) -> RestoredSettings:
+        """See `Library.with_known_references`."""
+        asked = settings.request.get("references") or ()
+        here = [index for index, one in enumerate(asked) if one["upload_id"] in self._known]
+        if len(here) == len(asked):
+            return settings
+        request, notes = dict(settings.request), list(settings.notes)
+        for index in (index for index in range(len(asked)) if index not in here):
+            role = f" ({asked[index]['role']})" if asked[index].get("role") else ""
+            notes.append(f"reference {index + 1}{role} is not in this library: add its picture again")
+        request["references"] = [asked[index] for index in here]
+        if boxes := request.get("layout"):
+            request["layout"] = [boxes[index] for index in here if index < len(boxes)]
+        for name in ("references", "layout"):
+            if not request.get(name):
+                request.pop(name, None)
+        if not here:
+            request.pop("keep_aspect", None)
+        missing = tuple(one["upload_id"] for index, one in enumerate(asked) if index not in here)
+        return replace(settings, request=request, notes=tuple(notes), missing=missing)
 
     def link(self, session: Session, records: Sequence[JobRecord]) -> None:
         """Tie the uploads to jobs that are being added. Raises RequestError where one has gone meanwhile."""

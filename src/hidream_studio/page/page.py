@@ -12,7 +12,7 @@ from hidream_studio import __version__
 from hidream_studio.errors import RequestError
 from hidream_studio.page import words
 from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
-from hidream_studio.page.components import DropZone, Hotkeys
+from hidream_studio.page.components import Back, DropZone, Hotkeys
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.feed import Feed
 from hidream_studio.page.regions.bar import Bar
@@ -65,10 +65,13 @@ class Page:
     def __init__(self, session: Session, *, base_url: str) -> None:
         self._session = session
         self._run = session.run
+        back = Back(self._went_back)
         Bar(session, on_help=lambda: self.overlays.help(), on_settings=self._open_settings)
         self.compose = Compose(session)
         self.sheet = SheetRegion(session)
-        self.inspector = Inspector(session, base_url)
+        self.inspector = Inspector(
+            session, base_url, on_open=lambda is_open: back.over("inspect", is_open, where=".inspect")
+        )
         Tray(session)
         KeptPicks(session)
         self._drop = DropZone(
@@ -77,7 +80,7 @@ class Page:
             takes_pictures=session.uploads.taken,
         )
         Hotkeys(self._pressed)
-        self.overlays = Overlays(session)
+        self.overlays = Overlays(session, on_over=lambda lies: back.over("overlay", lies))
 
     def greet(self) -> None:
         """The cursor stands where the work starts."""
@@ -146,6 +149,13 @@ class Page:
         front = self._session.model.front(root)
         if front is not None and front.has_image:
             self.overlays.view([front], full=full)
+
+    def _went_back(self, name: str) -> None:
+        """The browser's Back took something away."""
+        if name == "inspect":
+            self.inspector.put_away()
+        else:
+            self.overlays.close()
 
     def _escape(self) -> None:
         if self.overlays.is_open:

@@ -76,9 +76,9 @@ class Resolver:
         pinned = self.finish(draft.id, draft.job, request)
         return replace(pinned, adjustments=pinned.adjustments + not_known(draft.adjustments))
 
-    def smaller(self, job: Job) -> PinnedJob:
-        """The same with half as many pixels. Raises RequestError when it cannot be smaller."""
-        smaller, changed = smaller_job(job)
+    def smaller(self, job: Job, draft: Job | None = None) -> PinnedJob:
+        """The same with half as many pixels, of this draft. Raises RequestError when it cannot be smaller."""
+        smaller, changed = smaller_job(job, draft)
         return PinnedJob(smaller, default_lane(smaller, self.profile), changed)
 
     def again(self, record: JobRecord) -> PinnedJob:

@@ -72,6 +72,7 @@ class Studio:
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
         self._told_worker: tuple[Any, ...] = ()
+        self._of_other_versions: list[JobView] = []  # they wait, and nothing here changes them
         self._stopped = False
         self._foreman = Foreman(
             WorkerSpec.of(settings),
@@ -98,6 +99,8 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         pending = await self._archive.write(self.library.pending_jobs)
+        left = await self._archive.write(self.library.jobs_of_other_versions)
+        self._of_other_versions = [view_of(record) for record in left]
         kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
         paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
@@ -231,8 +234,7 @@ class Studio:
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
         again = self._resolver.again(record)
         if smaller:
-            less = self._resolver.smaller(again.job)
-            again = replace(again, job=less.job, adjustments=again.adjustments + less.adjustments)
+            again = await self._smaller(again)
         return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
     async def cancel(self, job_id: str) -> JobView:
@@ -283,8 +285,9 @@ class Studio:
         return self._foreman.lineup().view(active)
 
     def live_jobs(self) -> list[JobView]:
-        """All that wait or run, newest first."""
-        return [view for view in reversed(self._foreman.lineup().views()) if view.state in LIVE_STATES]
+        """All that wait or run, newest first; those too that wait for the newer version that they were asked of."""
+        views = [view for view in self._foreman.lineup().views() if view.state in LIVE_STATES]
+        return sorted([*views, *self._of_other_versions], key=lambda view: view.id, reverse=True)
 
     async def jobs(
         self,
@@ -399,6 +402,15 @@ class Studio:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
         return self.library.image(image_id)
+
+    async def _smaller(self, pinned: PinnedJob) -> PinnedJob:
+        """With half as many pixels; what was said of its draft's shape is said anew."""
+        job, draft = pinned.job, None
+        if job.finish_mode == "keep-composition":
+            draft = (await asyncio.to_thread(self.library.image, str(job.parent_id))).job
+        less = self._resolver.smaller(job, draft)
+        told = tuple(one for one in pinned.adjustments if one.field != "draft")
+        return replace(pinned, job=less.job, adjustments=told + less.adjustments)
 
     async def _without_files(self, active: ActiveJob) -> JobError | None:
         """Why a job cannot go on: its draft or one of its references is gone; None where it can."""

@@ -157,7 +157,9 @@ def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) ->
     steps = request.steps or preset_steps or (recipe.steps if recipe is not None else draft.steps)
     guidance = draft.guidance_scale if request.guidance_scale is None else request.guidance_scale
     # a kept aspect ratio makes the draft's size of what was asked first
-    size = {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    size: dict[str, Any] = (
+        {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    )
     return request_of(draft, **size, steps=steps, guidance_scale=guidance, preset=None)
 
 
@@ -221,15 +223,15 @@ def _crop(draft: Job, job: Job) -> tuple[Adjustment, ...]:
     return (Adjustment(field="draft", asked=asked, used=used, why=why),)
 
 
-def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
-    """The same job with about half as many pixels, and what that changed.
+def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustment, ...]]:
+    """The same job with about half as many pixels, and what that changed; also of its draft, where it goes on from one.
 
     Raises
     ------
     RequestError
         when it is as small as can be.
     """
-    asked: dict[str, int] = {}
+    asked: dict[str, Any] = {}
     if job.keep_aspect:  # its size follows from what is asked, and from its reference
         side = round(math.sqrt(job.width * job.height * SMALLER))
         asked = {"requested_width": side, "requested_height": side}
@@ -247,7 +249,8 @@ def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
         for field, old, new in (("width", job.width, width), ("height", job.height, height))
         if old != new
     )
-    return replace(job, width=width, height=height, snap_resolution=False, preset=None, **asked), adjustments
+    smaller = replace(job, width=width, height=height, snap_resolution=False, preset=None, **asked)
+    return smaller, adjustments + (() if draft is None else _crop(draft, smaller))
 
 
 def same_ratio(width: int, height: int, area_px: int) -> tuple[int, int]:

@@ -186,15 +186,15 @@ class Boxes(Element, component="boxes.js"):
 
 
 class Back(Element, component="back.js"):
-    """The browser's Back, for what lies over the page."""
+    """The browser's Back, for what lies over the page: the name of what it took away is told."""
 
-    def __init__(self, on_back: Callable[[], Any]) -> None:
+    def __init__(self, on_back: Callable[[str], Any]) -> None:
         super().__init__()
-        self.on("back", lambda _: on_back())
+        self.on("back", _with_args(lambda name: on_back(str(name))))
 
-    def over(self, lies: bool) -> None:
-        """Say whether something lies over the page now."""
-        self.run_method("over", lies)
+    def over(self, name: str, lies: bool, *, where: str | None = None) -> None:
+        """Say whether this lies over the page now. `where` selects what does so only where the style sheet says it."""
+        self.run_method("over", name, lies, where)
 
 
 class Viewer(Element, component="viewer.js"):

@@ -37,9 +37,12 @@ _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shif
 
 
 class Inspector:
-    def __init__(self, session: Session, base_url: str) -> None:
+    def __init__(self, session: Session, base_url: str, *, on_open: Callable[[bool], None]) -> None:
+        """`on_open` is told whether it is open, which on a small screen means that it lies over the sheet."""
         self._session = session
         self._run = session.run
+        self._on_open = on_open
+        self._is_open = False
         self._base_url = base_url
         self._lineage_drawn: tuple[Any, ...] = ()
         self._facts_drawn: tuple[Any, ...] = ()
@@ -69,12 +72,18 @@ class Inspector:
     def close(self) -> None:
         """Where it lies over the sheet, it stays away until another picture is chosen."""
         self._closed_for = self._session.choice.selected
-        self._root.set_class("open", False)
+        self._open(False)
 
-    def _put_away(self) -> None:
-        """By its own button: a tap on the same picture brings it back."""
+    def put_away(self) -> None:
+        """By its own button, or by Back: a tap on the same picture brings it back."""
         self.close()
         self._session.choice.select(None)
+
+    def _open(self, is_open: bool) -> None:
+        if is_open != self._is_open:
+            self._is_open = is_open
+            self._root.set_class("open", is_open)
+            self._on_open(is_open)
 
     # building, once
 
@@ -85,7 +94,7 @@ class Inspector:
         with Tag("div", classes="tools"):
             self._large = icon_button("expand", "Open large (Enter)", self._view)
             self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.verbs.favourite))
-            icon_button("close", "Close", self._put_away, "tool inspect-close")
+            icon_button("close", "Close", self.put_away, "tool inspect-close")
 
     def _build_finish(self) -> None:
         session = self._session
@@ -184,10 +193,11 @@ class Inspector:
         self._body.show(front is not None)
         if front is None:
             self._closed_for = None
+            self._open(False)
             return
         if session.choice.selected != self._closed_for:
             self._closed_for = None
-            self._root.set_class("open", True)
+            self._open(True)
         self._draw_picture(front)
         self._prompt.set_text(front.job.prompt)
         self._made_from.draw(front)

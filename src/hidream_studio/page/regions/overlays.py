@@ -12,7 +12,7 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
-from hidream_studio.page.components import Back, Viewer
+from hidream_studio.page.components import Viewer
 from hidream_studio.page.dom import Tag, icon_button
 from hidream_studio.page.state.guard import Toast
 from hidream_studio.page.state.session import Session
@@ -31,12 +31,13 @@ KEYS = (
 
 
 class Overlays:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, on_over: Callable[[bool], None]) -> None:
+        """`on_over` is told whether something lies over the page."""
         self._session = session
         self._run = session.run
+        self._on_over = on_over
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._back = Back(self.close)
         self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
@@ -49,7 +50,7 @@ class Overlays:
 
     def close(self) -> None:
         self._layer.clear()
-        self._back.over(False)
+        self._on_over(False)
 
     # toasts
 
@@ -97,7 +98,7 @@ class Overlays:
         """Pictures as the viewer takes them, under a line of text."""
         session = self._session
         self._layer.clear()
-        self._back.over(True)
+        self._on_over(True)
         with self._layer:
             Viewer(
                 pictures,
@@ -113,7 +114,7 @@ class Overlays:
     def dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
-        self._back.over(True)
+        self._on_over(True)
         with self._layer:
             dialog = Tag("dialog", classes="dialog", aria_label=title, data_modal=True)
             dialog.on("close", lambda _: self.close(), args=[])

@@ -104,8 +104,11 @@ class Verbs:
         for version in living[-1:]:
             try:
                 await self._studio.cancel(version.key)
-            except ConflictError:  # it ended while the click was on its way
-                self._shown.take(version_of_job(await self._studio.job(version.key)))
+            except ConflictError:
+                view = await self._studio.job(version.key)
+                if view.state in LIVE:  # it waits for another version
+                    raise
+                self._shown.take(version_of_job(view))  # it ended while the click was on its way
 
     async def retry(self, root: str, *, smaller: bool = False) -> None:
         front = self._model.front(root)
