@@ -108,7 +108,7 @@ def test_a_body_over_the_limit_is_413_with_or_without_its_length(server: StudioS
             yield large[start : start + 65_536]
 
     for content in (large, in_pieces(), b"0" * (8 << 20)):
-        answer = server.client.post("/api/queue/clear", content=content)
+        answer = server.client.post("/api/images/x/finish", content=content)
         assert answer.status_code == 413
         assert answer.json()["error"] == {
             "code": "body_too_large", "message": f"the body is larger than {JSON_LIMIT_BYTES:,} bytes",

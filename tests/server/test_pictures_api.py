@@ -16,6 +16,10 @@ from odd_pictures import CONVERTED, REFUSED, picture, png, written
 from PIL import Image
 from studio_serving import SMALL, StudioServer, studio_server, wait_until_ready
 
+from hidream_studio.job.job import Job
+from hidream_studio.job.request import ReferenceRequest
+from hidream_studio.server.openai_request import EditsRequest, generation_request
+
 GOLDEN_REF = Path(__file__).parents[1] / "data" / "golden_ref"
 MISSING = "0" * 64
 EXTRA = {"num_inference_steps": 2, "guidance_scale": 1.0, "seed": 1}
@@ -161,7 +165,7 @@ def test_one_picture_keeps_its_aspect_ratio_where_no_size_is_asked_for(server: S
     asked = {**WITHOUT_SIZE, "references": [{"upload_id": uploaded(server, png(96, 64))}]}
     kept = server.client.post("/api/resolve", json=asked).json()
     assert kept["keep_aspect"] is True and kept["width"] > kept["height"]
-    assert any(one["field"] == "keep_aspect" for one in kept["adjustments"])
+    assert {one["field"] for one in kept["adjustments"] if "aspect ratio" in one["why"]} == {"width", "height"}
     assert kept["width"] / kept["height"] == pytest.approx(1.5, rel=0.03)
     free = server.client.post("/api/resolve", json={**asked, "width": 512, "height": 512, "snap_resolution": False})
     assert (free.json()["width"], free.json()["height"]) == (512, 512)
@@ -336,15 +340,19 @@ def test_openai_s_client_hears_of_an_edit_as_it_grows(client: openai.OpenAI) -> 
     assert Image.open(io.BytesIO(base64.b64decode(events[-1].b64_json))).size == (256, 256)
 
 
-def test_openai_s_size_auto_keeps_the_picture_s_aspect_ratio(client: openai.OpenAI, server: StudioServer) -> None:
-    """Its job is seen and cancelled: the model's own size takes long."""
-    stream = client.images.edit(
-        image=png(96, 64), prompt="nobody waits", stream=True, partial_images=1, size="auto", extra_body=EXTRA
-    )
-    (job,) = server.client.get("/api/jobs", params={"state": ["queued", "running"]}).json()["jobs"]
-    assert job["width"] > job["height"] and job["keep_aspect"]
-    stream.close()
-    server.until(job["id"], "cancelled")
+def test_openai_s_size_auto_keeps_the_picture_s_aspect_ratio(server: StudioServer) -> None:
+    """Resolved, not drawn: the model's own size is 2048²."""
+    references = (ReferenceRequest(upload_id=uploaded(server, png(96, 64))),)
+
+    def job_of(**asked: object) -> Job:
+        body = EditsRequest.model_validate({"prompt": "a cat", **asked})
+        return server.studio.resolve(generation_request(server.studio, body, seed=1, references=references)).job
+
+    auto = job_of(size="auto", quality="medium")
+    assert (auto.width, auto.height, auto.steps, auto.keep_aspect) == (2496, 1664, 28, True)
+    assert auto == job_of(quality="medium")
+    asked = job_of(size="1024x1024")
+    assert (asked.width, asked.height, asked.keep_aspect) == (1024, 1024, False)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class ImportAnswer(BaseModel):
     settings: RestoredSettings | None = None
 
 
-@tells(Upload)
+@tells(Upload, but=frozenset({"hash"}))
 class UploadAnswer(BaseModel):
     """A picture as input; `width` and `height` are as its EXIF turns it."""
 

@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
+from hidream_studio.errors import naming
 from hidream_studio.job.request import References, TextToImageRequest
 from hidream_studio.job.validation import request_error
 from hidream_studio.server.answers import PictureAnswer
 from hidream_studio.server.errors import answers
 from hidream_studio.server.generate import draw
-from hidream_studio.server.picture_form import form_schema, picture_form
+from hidream_studio.server.picture_form import form_field, form_schema, picture_form
 from hidream_studio.server.sent_files import FORM_TYPE, check_type, content_type
 from hidream_studio.server.state import StudioOfApp
 
@@ -52,7 +53,8 @@ async def edit(request: Request, studio: StudioOfApp) -> PictureAnswer:
     """
     if content_type(request) == FORM_TYPE:
         asked, references = await picture_form(request, studio, TextToImageRequest, refused={"references": IN_A_FORM})
-        return await draw(asked.model_copy(update={"references": references}), request, studio)
+        with naming(form_field):
+            return await draw(asked.model_copy(update={"references": references}), request, studio)
     return await draw(await _json_request(request), request, studio)
 
 

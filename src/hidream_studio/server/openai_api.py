@@ -30,7 +30,7 @@ from hidream_studio.server.openai_request import (
     generation_request,
 )
 from hidream_studio.server.openai_stream import PictureStream
-from hidream_studio.server.picture_form import form_body
+from hidream_studio.server.picture_form import form_body, form_field
 from hidream_studio.server.state import StudioOfApp
 from hidream_studio.server.waiting import finished_jobs
 from hidream_studio.service.studio import Studio
@@ -140,7 +140,7 @@ async def _submit(studio: Studio, body: ImagesRequest, references: References | 
             f"seed is {first}, and the last of {count} would be {first + count - 1}; it must be at most {MAX_SEED}",
             field="seed", limit=MAX_SEED,
         )  # fmt: skip
-    with naming(lambda field: "size" if field in ("width", "height") else field):
+    with naming(lambda field: "size" if field in ("width", "height") else form_field(field)):
         requests = [
             generation_request(studio, body, seed=first + index, references=references) for index in range(count)
         ]

@@ -51,6 +51,11 @@ async def picture_form(
         return asked, tuple(ReferenceRequest(upload_id=upload.hash) for upload in kept)
 
 
+def form_field(field: str) -> str:
+    """What the form calls a field of the request that was made of it."""
+    return field.replace("references", PICTURE, 1) if field.startswith("references") else field
+
+
 def form_values(model: type[BaseModel], texts: Mapping[str, str]) -> dict[str, Any]:
     """Texts as JSON has them: numbers, lists, true and false where `model` takes no text. Empty ones are absent."""
     takes_text = _text_fields(model)
@@ -85,9 +90,8 @@ def _pictures(items: list[tuple[str, UploadFile | str]]) -> list[tuple[str, Uplo
     for name, value in items:
         if isinstance(value, UploadFile):
             if name not in PICTURE_FIELDS:
-                raise RequestError(
-                    f"{name[:MAX_FIELD_CHARS]!r} is unknown as a file; pictures are {PICTURE}", field=PICTURE
-                )
+                shown = name[:MAX_FIELD_CHARS]
+                raise RequestError(f"{shown!r} is unknown as a file; pictures are {PICTURE}", field=shown)
             files.append((PICTURE, value))
         elif name in PICTURE_FIELDS:
             raise RequestError(f"{PICTURE} is a text; a picture is a file: curl -F image=@picture.png", field=PICTURE)
