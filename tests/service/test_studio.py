@@ -319,6 +319,7 @@ def test_a_smaller_try_of_a_kept_composition_says_what_of_its_draft_it_keeps(liv
     live.run(live.studio.cancel(view.id))
     smaller = live.run(live.studio.retry(view.id, smaller=True))
     live.run(live.studio.cancel(smaller.id))
+    live.call(live.studio.resume)
     assert (smaller.job.width, smaller.job.height) == (352, 256)
     said = [(one.field, one.asked, one.used) for one in smaller.adjustments if one.field == "draft"]
     assert said == [("draft", "512x512", "512x372")]

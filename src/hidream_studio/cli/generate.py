@@ -71,7 +71,8 @@ def _draw_here(
 
         pipeline = Pipeline.load(
             settings.checkpoint, profile=settings.profile, device=settings.device, precision=settings.precision,
-            fused=settings.fused, threads=settings.threads, on_phase=progress.phase,
+            fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
+            tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
         pinned = pin(request, pipeline.profile, references=references)
         job = pinned.job

@@ -22,7 +22,7 @@ _REQUEST_FIELDS = {
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
 }  # fmt: skip
-MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
+MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram")
 _SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
 
 
@@ -140,7 +140,12 @@ def _add_resolve(commands: Any) -> None:
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="DIR|HUB-ID", help="checkpoint; the embedded o1-tiny when absent")
+    command.add_argument("--model", metavar="DIR|FILE|HUB-ID", help="checkpoint; the embedded o1-tiny when absent")
+    command.add_argument(
+        "--tokenizer",
+        metavar="DIR|HUB-ID",
+        help="where the model is one file of weights: a tokenizer, fetched from a hub once",
+    )
     command.add_argument(
         "--profile", metavar="NAME", help=f"where the checkpoint does not say: {', '.join(PROFILE_IDS)}"
     )
@@ -155,5 +160,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="our own kernels on a GPU; wherever they run when absent",
+    )
+    command.add_argument(
+        "--vram",
+        metavar="GB|auto",
+        help="memory of the GPU that may be taken: weights that do not fit travel in each step (auto: what is free)",
     )
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; all cores when absent")

@@ -8,27 +8,38 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hidream_studio.engine.budget import Budget, Needs, Room, plan, told
 from hidream_studio.engine.devices import (
     DTYPES,
     GIB,
     Device,
-    check_memory,
     memory_errors_named,
     pick_device,
     pick_precision,
 )
 from hidream_studio.engine.fusing import fused_blocks
+from hidream_studio.engine.loras import LoraReader, loras_key
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pictures import PictureKey, PictureReader
 from hidream_studio.engine.stopwatch import Stopwatch
-from hidream_studio.engine.text_cache import PromptBeside, ReadPictures, TextBytes, TextCache, TokenIds, text_key
+from hidream_studio.engine.text_cache import (
+    LorasKey,
+    PromptBeside,
+    PromptKey,
+    ReadPictures,
+    TextBytes,
+    TextCache,
+    TokenIds,
+    UnderLoras,
+    text_key,
+)
 from hidream_studio.errors import CheckpointError, NumericError, RequestError
 from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.job import Job, pin
@@ -36,10 +47,11 @@ from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
+from hidream_studio.model.lora import Loras
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
-from hidream_studio.model.weights import empty_model, fill_model, model_bytes
+from hidream_studio.model.weights import empty_model, fill_model
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
 from hidream_studio.sampler.schedules import Schedule, make_schedule
 
@@ -83,6 +95,7 @@ class Pipeline:
         checkpoint: Checkpoint,
         *,
         precision: Precision,
+        budget: Budget | None = None,
     ) -> None:
         self.profile = profile
         self.device = model.device
@@ -93,9 +106,13 @@ class Pipeline:
         mode = "eager" if model.run_blocks is None else "fused"
         self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
+        self._room = Room(model, self.runs_on, precision)
+        self.max_kept_bytes = None if budget is None else budget.kept_bytes
         self._tokenizer = tokenizer
-        self._prefixes: TextCache[TokenIds | PromptBeside, TextPrefix] = TextCache(self._encode, TEXT_CACHE_BYTES)
-        self._pictures = PictureReader(model, tokenizer, checkpoint)
+        text_bytes = TEXT_CACHE_BYTES if self.max_kept_bytes is None else self.max_kept_bytes // 4
+        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, text_bytes)
+        self.loras = LoraReader(model, fp8=precision == "fp8")
+        self._pictures = PictureReader(model, tokenizer, checkpoint, self.loras)
         self._noise = NoiseAhead(profile.buckets)
 
     @classmethod
@@ -108,6 +125,8 @@ class Pipeline:
         precision: Precision | None = None,
         fused: bool | None = None,
         threads: int | None = None,
+        vram_gib: float | None = None,
+        tokenizer: str | None = None,
         on_phase: OnPhase | None = None,
     ) -> Pipeline:
         """Load a checkpoint onto a device.
@@ -115,7 +134,7 @@ class Pipeline:
         Parameters
         ----------
         source
-            A folder, or a hub id.
+            A folder, a file, or a hub id.
         profile
             The model profile where the checkpoint does not say.
         precision
@@ -124,6 +143,11 @@ class Pipeline:
             Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
             Of a CPU; None leaves torch's choice.
+        vram_gib
+            The most of a GPU's memory that is taken; None: what is free, less a reserve. Weights that do not fit stay
+            in the host's memory, and travel in each step.
+        tokenizer
+            A folder or hub id, where the source has no tokenizer: one file of weights.
 
         Raises
         ------
@@ -139,16 +163,22 @@ class Pipeline:
         pick_precision(precision, where)  # what was asked for and cannot be is refused before anything is read
         tell("reading the checkpoint", None)
         begun_s = time.perf_counter()
-        checkpoint = open_checkpoint(source)
+        checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         used_precision = pick_precision(precision or used_profile.precision, where)
-        tokenizer = PromptTokenizer(checkpoint.folder)
+        reader = PromptTokenizer(checkpoint.tokenizer_folder)
         dtype = DTYPES[used_precision]
         fp8 = used_precision == "fp8"
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
-        check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
+        needs = Needs.of(checkpoint.config, dtype, used_profile.native_side, fp8=fp8, fused=fused is not False)
+        budget = plan(needs, checkpoint.config.layers, where, vram_gib, f"the model in {used_precision}")
+        if budget.tensor_bytes is not None:
+            where.limit(budget.tensor_bytes)
         with memory_errors_named(where, "loading the model"):
-            model = empty_model(checkpoint.config, where.torch, dtype, fp8=fp8)
+            model = empty_model(
+                checkpoint.config, where.torch, dtype, fp8=fp8, residency=budget.residency,
+                source=checkpoint if budget.from_files else None,
+            )  # fmt: skip
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
                 blocks = beside.submit(fused_blocks, model, fused)
                 try:
@@ -161,7 +191,9 @@ class Pipeline:
             "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",
             checkpoint.name, headers_s, checkpoint.nbytes / GIB, where, time.perf_counter() - begun_s,
         )  # fmt: skip
-        return cls(model, tokenizer, used_profile, checkpoint, precision=used_precision)
+        if line := told(model, where, used_precision):
+            logging.getLogger(__name__).info("%s", line)
+        return cls(model, reader, used_profile, checkpoint, precision=used_precision, budget=budget)
 
     def warm_up(self) -> None:
         """One small step without guidance and one with, so that no user waits for kernels to be chosen."""
@@ -189,25 +221,33 @@ class Pipeline:
         self._noise.prepare(job)
 
     def text_bytes(self, job: Job, references: Sequence[PreparedPicture] = ()) -> TextBytes:
-        """What a job's prompts and pictures keep while it is drawn. Raises PromptError, CheckpointError."""
+        """What a job's prompts, pictures and LoRAs keep while it is drawn.
+
+        Raises PromptError, CheckpointError, LoraError.
+        """
+        key = loras_key(job)
+        return self.loras.bytes_of(key) | self._text_bytes(job, references, key)
+
+    def _text_bytes(self, job: Job, references: Sequence[PreparedPicture], loras: LorasKey) -> TextBytes:
         per_token = self._model.config.text_bytes_per_token(self._model.dtype.itemsize)
         if not references:
-            return {text_key(ids): len(ids) * per_token for ids in self._token_ids(job)}
-        counts, key = self._pictures.token_counts(references), PictureKey(digest(references))
+            return {text_key(_under(ids, loras)): len(ids) * per_token for ids in self._token_ids(job)}
+        counts, key = self._pictures.token_counts(references), PictureKey(digest(references), loras)
         shared = len(self._pictures.first_ids(counts))
         rest = [ids[shared:] for ids in self._token_ids(job, references)]
-        prompts = {text_key((ids, key)): len(ids) * per_token for ids in rest}
+        prompts = {text_key(_under((ids, key), loras)): len(ids) * per_token for ids in rest}
         return prompts | {text_key(key): self._pictures.bytes_of(references)}
 
     @property
     def kept_text_bytes(self) -> TextBytes:
-        """What prompts and pictures keep beside those of the jobs that are drawn."""
-        return self._prefixes.kept_bytes | self._pictures.kept_bytes
+        """What prompts, pictures and LoRAs keep beside those of the jobs that are drawn."""
+        return self._prefixes.kept_bytes | self._pictures.kept_bytes | self.loras.kept_bytes
 
     def free_memory(self) -> None:
         """Let go of all that can be computed again, after memory ran out. Changes no pixel."""
         self._prefixes.clear()
         self._pictures.clear()
+        self.loras.clear()
         self.runs_on.empty_cache()
 
     def render(
@@ -228,6 +268,8 @@ class Pipeline:
         ------
         PromptError, CheckpointError
             at the first step, see `check_prompt`.
+        LoraError
+            at the first step, see `LoraReader.get`; `loras.know` is told before where the files lie.
         RequestError
             when the draft is missing, or of another size.
         OutOfMemoryError
@@ -241,11 +283,14 @@ class Pipeline:
             ids = self._token_ids(job, references)
             text, steps = Stopwatch(self.runs_on), Stopwatch(self.runs_on)
             with text.running():
-                pictures = self._pictures.read(references) if references else None
-                prefixes = [self._prefixes.get(_rest(branch, pictures)) for branch in ids]
+                key = loras_key(job)
+                loras = self.loras.get(key)
+                read = partial(self._pictures.read, references, key)
+                pictures = self._room.once_more(read) if references else None
+                prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key)) for branch in ids]
             z = self._start(job, init_image)
             solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
-            states = denoise(self._predict(job, prefixes, pictures), z, schedule, solver, job.guidance_scale)
+            states = denoise(self._predict(job, prefixes, pictures, loras), z, schedule, solver, job.guidance_scale)
         rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
         if schedule.steps == 0:
             yield Step(0, 1, partial(to_uint8, z, rows, cols))
@@ -285,9 +330,11 @@ class Pipeline:
         return [tuple(branch[:-1]) for branch in ids]
 
     @torch.inference_mode()
-    def _encode(self, key: TokenIds | PromptBeside) -> TextPrefix:
-        ids, before = (key.ids, key.pictures.prefix) if isinstance(key, PromptBeside) else (key, None)
-        return self._model.encode_text(torch.tensor([ids], device=self.device), before)
+    def _encode(self, key: PromptKey) -> TextPrefix:
+        prompt, loras = (key.prompt, self.loras.get(key.loras)) if isinstance(key, UnderLoras) else (key, None)
+        ids, before = (prompt.ids, prompt.pictures.prefix) if isinstance(prompt, PromptBeside) else (prompt, None)
+        tokens = torch.tensor([ids], device=self.device)
+        return self._room.once_more(partial(self._model.encode_text, tokens, before, loras))
 
     @torch.inference_mode()
     def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
@@ -297,16 +344,24 @@ class Pipeline:
         return torch.lerp(from_uint8(init_image).to(self.device), z, _strength(job))
 
     @torch.inference_mode()
-    def _predict(self, job: Job, prefixes: Sequence[TextPrefix], pictures: ReadPictures | None) -> Predict:
+    def _predict(
+        self, job: Job, prefixes: Sequence[TextPrefix], pictures: ReadPictures | None, loras: Loras | None
+    ) -> Predict:
         """A step's branches share one pass; two jobs never do: equal jobs give equal pixels, whatever else runs."""
         ends = torch.tensor([prefix.next_position for prefix in prefixes], device=self.device)
         patches, grids = (None, ()) if pictures is None else (pictures.patches, pictures.grids)
         rotary = self._model.step_rotary(ends, job.height // PATCH_PX, job.width // PATCH_PX, grids)
 
         def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
-            return self._model.forward_branches(z, t, prefixes, rotary, patches).chunk(len(prefixes))
+            forward = partial(self._model.forward_branches, z, t, prefixes, rotary, patches, loras)
+            return self._room.once_more(forward).chunk(len(prefixes))
 
         return predict
+
+
+def _under(prompt: Any, loras: LorasKey) -> Any:
+    """The key of a prompt, or of what stands for one, with these LoRAs; without any it is the prompt."""
+    return UnderLoras(prompt, loras) if loras else prompt
 
 
 def _rest(ids: TokenIds, pictures: ReadPictures | None) -> TokenIds | PromptBeside:

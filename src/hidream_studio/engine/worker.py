@@ -92,6 +92,8 @@ def _load(spec: WorkerSpec, outbox: Outbox) -> Pipeline:
         precision=spec.precision,
         fused=spec.fused,
         threads=spec.threads,
+        vram_gib=spec.vram_gib,
+        tokenizer=spec.tokenizer,
         on_phase=lambda name, fraction: outbox.send(Phase(name, fraction)),
     )
     outbox.send(Phase("warming up"))
@@ -161,7 +163,8 @@ class Worker:
         self._pipeline = pipeline
         self._inbox = inbox
         self._outbox = outbox
-        self._turns = Turns(max_state_bytes=spec.max_state_bytes)
+        kept = pipeline.max_kept_bytes
+        self._turns = Turns(max_state_bytes=spec.max_state_bytes if kept is None else min(kept, spec.max_state_bytes))
         self._held: dict[str, _Held] = {}
         self._pace = _Pace(pipeline.runs_on)
         self._preparer = Preparer(pipeline.profile)
@@ -194,6 +197,7 @@ class Worker:
 
     def _act(self, message: ToWorker) -> None:
         if isinstance(message, Draw):
+            self._pipeline.loras.know(message.loras)
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
             pictures = self._preparer.ask(message.job, message.references)

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from hidream_studio.errors import RequestError
 from hidream_studio.job import from_pictures
 from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.loras import LoraAsked, LoraUse
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults, Sampler
 from hidream_studio.job.references import Preparation, Reference, dev_sampler, kept_side, prepare_sizes
 from hidream_studio.job.request import Box4, FinishMode, GenerationRequest, Lane, Noise
@@ -51,6 +52,7 @@ class Job:
     references: tuple[Reference, ...] = ()  # pictures to draw from
     layout: tuple[Box4, ...] | None = None  # where each of them stands
     keep_aspect: bool = False  # of the one reference
+    loras: tuple[LoraUse, ...] = ()  # in any order
 
     @property
     def cfg(self) -> bool:
@@ -148,10 +150,17 @@ def pin(
         "snap_resolution": snap,
         "references": references,
         "keep_aspect": from_pictures.keeps_aspect(request, references),
+        "loras": tuple(map(_pinned_lora, request.loras)),
     }
     job = Job(**{**asked, **pinned, **values})
     told = size.adjustments + adjustments + shifted + from_pictures.warnings(job, profile)
     return PinnedJob(job, lane or default_lane(job, profile), told)
+
+
+def _pinned_lora(asked: LoraAsked) -> LoraUse:
+    if asked.hash is None:  # who knows the files puts it in
+        raise RequestError(f"there is no LoRA called {asked.name!r} here", field="loras")
+    return LoraUse(asked.name, float(asked.strength), asked.hash)
 
 
 def request_of(job: Job, **changes: Any) -> GenerationRequest:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hidream_studio.job.loras import MAX_LORAS, LoraAsked
 from hidream_studio.job.profiles import PresetId, Recipe, Sampler
 from hidream_studio.job.references import MAX_REFERENCES
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
@@ -97,6 +98,7 @@ class GenerationRequest(BaseModel):
     references: References | None = None  # pictures to draw from, in the order that the prompt means
     layout: tuple[Box4, ...] | None = None  # where each of them stands: a box is [x1, x2, y1, y2], each 0 to 1
     keep_aspect: bool | None = None  # of the one reference; None: yes, where neither size nor layout is asked for
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] = ()  # in any order
 
     @field_validator("layout", mode="before")
     @classmethod
@@ -108,6 +110,14 @@ class GenerationRequest(BaseModel):
                 {"expected": "[[x1, x2, y1, y2], …]"},
             )  # fmt: skip
         return layout
+
+    @field_validator("loras")
+    @classmethod
+    def _each_once(cls, loras: tuple[LoraAsked, ...]) -> tuple[LoraAsked, ...]:
+        names = [lora.name for lora in loras]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
+        return loras
 
     @field_validator("prompt")
     @classmethod

@@ -13,6 +13,7 @@ from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, ModelProfile, profile_
 from hidream_studio.job.references import PictureProcessor, picture_tokens, reference_tokens
 from hidream_studio.job.workload import ModelShape, Workload, workload
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint, open_tower
+from hidream_studio.model.texts import HUB_FILES, from_hub, texts_folder
 from hidream_studio.service.costs import read_shape
 from hidream_studio.service.prompts import PromptReader, open_prompt_reader
 from hidream_studio.service.variations import planned_steps
@@ -71,8 +72,8 @@ class CheckpointFacts:
         return picture_tokens(job.preparations(self.profile), self.processor)
 
 
-def read_checkpoint(source: str, profile_id: str | None) -> CheckpointFacts:
-    """The facts of a folder or hub id. Downloads nothing.
+def read_checkpoint(source: str, profile_id: str | None, tokenizer: str | None = None) -> CheckpointFacts:
+    """The facts of a folder, file or hub id. Downloads nothing.
 
     Raises
     ------
@@ -81,14 +82,17 @@ def read_checkpoint(source: str, profile_id: str | None) -> CheckpointFacts:
     RequestError
         when there is no profile of that name.
     """
-    folder = _local_folder(source)
+    folder = _local_folder(source, tokenizer)
     if folder is None:
         profile = HIDREAM_O1_IMAGE if profile_id is None else profile_by_id(profile_id)
         return CheckpointFacts(None, profile, None, read_shape(None), LIKELY_PROCESSOR)
     profile = profile_for_checkpoint(folder, profile_id)
-    facts = CheckpointFacts(folder, profile, open_prompt_reader(folder), read_shape(folder))
+    texts = _texts(folder, tokenizer)
+    reader = None if texts is None else open_prompt_reader(texts)
+    facts = CheckpointFacts(folder, profile, reader, read_shape(folder))
+    weights = source if Path(source).is_file() else str(folder)
     try:
-        checkpoint = open_checkpoint(str(folder))
+        checkpoint = open_checkpoint(weights, None if texts is None else str(texts))
     except CheckpointError as error:
         return replace(facts, blind=error.message)  # the worker will say what is wrong with it
     facts = replace(facts, parameters=_parameters(checkpoint))
@@ -98,19 +102,23 @@ def read_checkpoint(source: str, profile_id: str | None) -> CheckpointFacts:
         return replace(facts, blind=error.message)
 
 
+def _texts(folder: Path, tokenizer: str | None) -> Path | None:
+    try:
+        return texts_folder(folder, tokenizer, download=False)
+    except CheckpointError:
+        return None  # the worker will say what is wrong with it
+
+
 def _parameters(checkpoint: Checkpoint) -> int:
     """Counted from the headers of its files."""
     return sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values())
 
 
-def _local_folder(source: str) -> Path | None:
-    """The folder itself, or where a hub checkpoint was put when it was last fetched."""
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(source, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
-        return None
+def _local_folder(source: str, tokenizer: str | None) -> Path | None:
+    """The folder itself, or where a hub checkpoint was put when it was last fetched; of one file, that of its texts."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return _texts(path, tokenizer)
+    return from_hub(source, HUB_FILES, download=False)

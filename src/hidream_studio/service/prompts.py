@@ -35,7 +35,7 @@ class PromptReader:
         counts = [self._count(text, field, picture_tokens) for text, field in prompts]
         return counts[0], counts[1]
 
-    def _count(self, text: str, field: str, picture_tokens: tuple[int, ...]) -> int:
+    def _count(self, text: str, field: str, picture_tokens: tuple[int, ...] = ()) -> int:
         key = text, picture_tokens
         count = self._counts.get(key)
         if count is None:

@@ -32,7 +32,7 @@ class Resolver:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
         self._find_upload = find_upload
-        self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile)
+        self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile, settings.tokenizer)
         self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
     @property
@@ -159,7 +159,9 @@ class Resolver:
         """From now on predict for its device; a hub checkpoint that was not here yet has been fetched."""
         self._costs.worker_ready(facts)
         if self.checkpoint.folder is None:
-            self.checkpoint = read_checkpoint(self._settings.checkpoint, self._settings.profile)
+            self.checkpoint = read_checkpoint(
+                self._settings.checkpoint, self._settings.profile, self._settings.tokenizer
+            )
             self._costs.shape_known(self.checkpoint.shape)
 
     def close(self) -> None:

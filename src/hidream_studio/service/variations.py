@@ -231,10 +231,10 @@ def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustme
     RequestError
         when it is as small as can be.
     """
-    asked: dict[str, Any] = {}
+    asked = job
     if job.keep_aspect:  # its size follows from what is asked, and from its reference
         side = round(math.sqrt(job.width * job.height * SMALLER))
-        asked = {"requested_width": side, "requested_height": side}
+        asked = replace(job, requested_width=side, requested_height=side)
         width, height = kept_size(job.references[0].size, side)
     else:
         width, height = same_ratio(job.width, job.height, int(job.width * job.height * SMALLER))
@@ -249,7 +249,7 @@ def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustme
         for field, old, new in (("width", job.width, width), ("height", job.height, height))
         if old != new
     )
-    smaller = replace(job, width=width, height=height, snap_resolution=False, preset=None, **asked)
+    smaller = replace(asked, width=width, height=height, snap_resolution=False, preset=None)
     return smaller, adjustments + (() if draft is None else _crop(draft, smaller))
 
 
