@@ -24,10 +24,13 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import PinnedJob, pin
+from hidream_studio.job.loras import LoraUse
 from hidream_studio.job.profiles import profile_for_checkpoint
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.service.loras import LoraShelf
 from hidream_studio.settings import Settings, openmp_waiting
 
 
@@ -58,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, dict[str, Any]]:
     folder = Path(settings.checkpoint)
     if folder.is_dir():  # a request that cannot be met is refused before the model is loaded
+        request, lora_paths = _with_loras(request, settings, folder)
         pin(request, profile_for_checkpoint(folder, settings.profile))
     with Progress() as progress:
         progress.phase("starting torch")
@@ -68,7 +72,10 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
             settings.checkpoint, profile=settings.profile, device=settings.device, precision=settings.precision,
             fused=settings.fused, threads=settings.threads, on_phase=progress.phase,
         )  # fmt: skip
+        if not folder.is_dir():  # it has been fetched
+            request, lora_paths = _with_loras(request, settings, Path(pipeline.checkpoint_folder))
         pinned = pin(request, pipeline.profile)
+        pipeline.loras.know(lora_paths)
         pipeline.check_prompt(pinned.job)
         render = pipeline.render(pinned.job)
         while True:
@@ -92,6 +99,19 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
     return png, {"id": image_id, **_facts(pinned, timings), "precision": pipeline.precision, **origin}
 
 
+def _with_loras(
+    request: GenerationRequest, settings: Settings, checkpoint: Path
+) -> tuple[GenerationRequest, dict[str, str]]:
+    """The request with its LoRAs' hashes, and their paths by these. Raises RequestError where one is not there."""
+    if not request.loras:
+        return request, {}
+    shelf = LoraShelf(settings.loras_folder, lambda: open_checkpoint(str(checkpoint)).config)
+    shelf.ready(request.loras)
+    request = request.model_copy(update={"loras": shelf.found(request.loras)[0]})
+    uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in request.loras or ()]
+    return request, shelf.paths(uses)
+
+
 def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
     """What is told of a picture, with the names of the HTTP answer."""
     job = pinned.job
@@ -102,6 +122,8 @@ def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
             "sampler", "shift", "noise_scale", "noise", "snap_resolution", "preset", "profile",
         )
     }  # fmt: skip
+    if job.loras:
+        facts["loras"] = job.to_dict()["loras"]
     return facts | {
         "requested": {"width": job.requested_width, "height": job.requested_height},
         "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],

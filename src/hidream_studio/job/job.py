@@ -59,8 +59,10 @@ class Job:
         return (self.width // PATCH_PX) * (self.height // PATCH_PX)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, field by field."""
+        """As JSON has it, field by field; of LoRAs nothing where there are none."""
         values: dict[str, Any] = to_json(self)
+        if not self.loras:
+            del values["loras"]
         return values
 
     @classmethod
@@ -112,7 +114,7 @@ def pin(request: GenerationRequest, profile: ModelProfile, *, lane: Lane | None 
         "requested_width": width,
         "requested_height": height,
         "snap_resolution": snap,
-        "loras": tuple(map(_pinned_lora, request.loras)),
+        "loras": tuple(map(_pinned_lora, request.loras or ())),
     }
     job = Job(**{**asked, **pinned, **values})
     return PinnedJob(job, lane or default_lane(job, profile), size.adjustments + adjustments)

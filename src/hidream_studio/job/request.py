@@ -53,12 +53,12 @@ class GenerationRequest(BaseModel):
     shift: Shift | None = None
     noise_scale: NoiseScale | None = None
     noise: Noise = "upstream"
-    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] = ()  # in any order
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None  # in any order
 
     @field_validator("loras")
     @classmethod
-    def _each_once(cls, loras: tuple[LoraAsked, ...]) -> tuple[LoraAsked, ...]:
-        names = [lora.name for lora in loras]
+    def _each_once(cls, loras: tuple[LoraAsked, ...] | None) -> tuple[LoraAsked, ...] | None:
+        names = [lora.name for lora in loras or ()]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
         return loras

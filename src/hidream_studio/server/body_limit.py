@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hidream_studio.model.lora_file import MAX_FILE_BYTES
 from hidream_studio.server.errors import BodyTooLarge, body_too_large_response
 from hidream_studio.server.root_path import route_path
 
@@ -12,9 +13,12 @@ JSON_LIMIT_BYTES = 1 << 20  # the longest two prompts in \u escapes are 240 KB
 FILE_LIMIT_BYTES = 100 << 20  # PNGs to import
 DRAIN_FACTOR = 16  # how much more than the limit is read and thrown away, so that the client hears the answer
 FILE_PATHS = ("/api/images/import", "/_nicegui/")
+LORA_PATH = "/api/loras"
 
 
 def limit_for(path: str) -> int:
+    if path == LORA_PATH:
+        return MAX_FILE_BYTES + (1 << 20)  # with a form around it
     return FILE_LIMIT_BYTES if path.startswith(FILE_PATHS) else JSON_LIMIT_BYTES
 
 
@@ -30,7 +34,7 @@ class BodyLimitMiddleware:
             return
         limit = limit_for(route_path(scope))
         if _announced_bytes(scope) > limit:
-            await _drain(receive, limit * DRAIN_FACTOR)
+            await _drain(receive, min(limit, FILE_LIMIT_BYTES) * DRAIN_FACTOR)
             await body_too_large_response(limit)(scope, receive, send)
             return
         read_bytes = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import ConflictError, naming
+from hidream_studio.errors import CheckpointError, ConflictError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
@@ -16,9 +17,13 @@ from hidream_studio.job.record import JobError, JobRecord, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
 from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
+from hidream_studio.job.workload import lora_share
 from hidream_studio.library.records import ImageRecord
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
+from hidream_studio.service.loras import LoraShelf
 from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
 from hidream_studio.service.views import Estimate, SheetEstimate
 from hidream_studio.settings import Settings
@@ -30,6 +35,8 @@ class Resolver:
     def __init__(self, settings: Settings, samples: Iterable[Mapping[str, Any]]) -> None:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
+        self.loras = LoraShelf(settings.loras_folder, self._model_config)
+        self._read_config: tuple[Path, ModelConfig | None] | None = None
         self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile)
         self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
@@ -41,7 +48,11 @@ class Resolver:
         """A `JobRequest`'s own lane counts where `lane` is None. Raises RequestError, PromptError."""
         if lane is None and isinstance(request, JobRequest):
             lane = request.lane
-        return self._checked(pin(request, self.profile, lane=lane))
+        loras, renamed = self.loras.found(request.loras or ())
+        if loras:
+            request = request.model_copy(update={"loras": loras})
+        pinned = self._checked(pin(request, self.profile, lane=lane))
+        return replace(pinned, adjustments=pinned.adjustments + renamed)
 
     def pin_all(self, requests: Iterable[GenerationRequest], *, numbered: bool) -> list[PinnedJob]:
         """Of a list; `numbered`: errors call the second's width "1.width". Raises as `pin`."""
@@ -97,7 +108,9 @@ class Resolver:
 
     def predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
         """Seconds of work; `text_kept` where a job with its prompt goes right before it."""
-        return self._costs.predict(job, self.checkpoint.reader, text_kept=text_kept)
+        predicted = self._costs.predict(job, self.checkpoint.reader, text_kept=text_kept)
+        share = lora_share(self.checkpoint.shape, self.loras.values(job.loras)) if job.loras else 0.0
+        return predicted.longer(1 + share) if share else predicted
 
     def estimate(self, pinned: PinnedJob, *, drain_s: float) -> Estimate:
         """What it would cost and become, behind `drain_s` of other work."""
@@ -150,6 +163,19 @@ class Resolver:
     def close(self) -> None:
         """Learn no more."""
         self._costs.close()
+
+    def _model_config(self) -> ModelConfig | None:
+        """Of the checkpoint that is served, read once; None while it is not here, or not readable."""
+        folder = self.checkpoint.folder
+        if folder is None:
+            return None
+        if self._read_config is None or self._read_config[0] != folder:
+            try:
+                config = open_checkpoint(str(folder)).config
+            except CheckpointError:
+                config = None
+            self._read_config = folder, config
+        return self._read_config[1]
 
     def _checked(self, pinned: PinnedJob) -> PinnedJob:
         if self.checkpoint.reader is not None:
