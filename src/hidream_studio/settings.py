@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -41,11 +41,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HIDREAM_STUDIO_", extra="forbid", frozen=True)
 
-    model: str | None = None  # folder or hub id; None is the embedded o1-tiny
+    model: str | None = None  # folder, file or hub id; None is the embedded o1-tiny
+    tokenizer: str | None = None  # folder or hub id, where the model has none: one file of weights
     profile: str | None = None  # where the checkpoint does not say
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     precision: Precision | None = None  # None: the profile's, else fp32 on a CPU and bf16 on CUDA
     fused: bool | None = None  # kernels of our own between a step's matrix products; None: where they run (CUDA)
+    # GiB of the GPU's memory; weights that do not fit travel from the host's in each step
+    vram: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "auto"
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65535)  # 0: any free port
     data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
@@ -59,7 +62,7 @@ class Settings(BaseSettings):
     step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
 
-    @field_validator("model", "data", "loras", "token_file")
+    @field_validator("model", "tokenizer", "data", "loras", "token_file")
     @classmethod
     def _at_home(cls, place: str | Path | None) -> str | Path | None:
         """With a leading ~ written out, which a shell leaves alone after an equals sign, and the environment always."""
@@ -84,6 +87,11 @@ class Settings(BaseSettings):
     @property
     def loras_folder(self) -> Path:
         return self.data / "loras" if self.loras is None else self.loras
+
+    @property
+    def vram_gib(self) -> float | None:
+        """None: what is free, less a reserve."""
+        return None if self.vram == "auto" else self.vram
 
     @property
     def checkpoint(self) -> str:

@@ -24,6 +24,7 @@ from hidream_studio.model.patches import from_uint8
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_ref"
 CASES = json.loads((GOLDEN / "cases.json").read_text(encoding="utf-8"))
 SAMPLERS = {"default": "unipc", "flow_match": "flow_match", "flash": "flash"}
+KEPT = 5  # of so many target tokens, the files hold one
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -87,9 +88,9 @@ def test_the_picture_is_upstreams(pipeline: Pipeline, name: str, monkeypatch: py
     )
     draw(pipeline, case_job(name), case_references(name))
     for branch, which in zip(predicted[0], ("cond", "uncond"), strict=False):
-        assert relative_error(branch[None], expected[f"{which}.x_pred_first"]) < 1e-5
+        assert relative_error(branch[None, ::KEPT], expected[f"{which}.x_pred_first"]) < 1e-5
     assert len(predicted[0]) == 1 + ("uncond.x_pred_first" in expected)
-    assert relative_error(states[-1], expected["final"]) < 1e-4
+    assert relative_error(states[-1][:, ::KEPT], expected["final"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -40,6 +40,7 @@ class SmallGpu:
 
     runs_on = Device(torch.device("cpu"))
     kept_text_bytes: ClassVar[dict[int, int]] = {}
+    max_kept_bytes = None
 
     def __init__(self) -> None:
         self.open_renders = 0

@@ -47,8 +47,8 @@ def test_fused_blocks_draw_what_plain_ones_draw(
 
     fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.float32)
     fused.run_blocks = FusedBlocks(fused, accumulate=accumulate, whole_tiles=False)
-    expected = step(model, 3, 4, *text_lengths, pictures=pictures)
-    found = step(fused, 3, 4, *text_lengths, pictures=pictures)
+    expected = step(model, 2, 3, *text_lengths, pictures=pictures)
+    found = step(fused, 2, 3, *text_lengths, pictures=pictures)
     assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
@@ -73,12 +73,12 @@ def test_attention_in_parts_is_attention(
 
     monkeypatch.setattr(module, "_attend_cudnn", attend_cudnn)
     for name in ("KEY_TILE", "QUERY_TILE"):
-        monkeypatch.setattr(module, name, 12)
+        monkeypatch.setattr(module, name, 6)  # as many as there are patches: the tms token is one too many
     fused = load_model(checkpoint, "cpu", torch.float32)
     fused.run_blocks = blocks = module.FusedBlocks(fused, whole_tiles=True)
     blocks._processors = processors * len(text_lengths) * checkpoint.config.heads
-    expected = step(model, 3, 4, *text_lengths, pictures=pictures)
-    found = step(fused, 3, 4, *text_lengths, pictures=pictures)
+    expected = step(model, 2, 3, *text_lengths, pictures=pictures)
+    found = step(fused, 2, 3, *text_lengths, pictures=pictures)
     assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
@@ -103,8 +103,8 @@ def test_fused_fp8_blocks_quantise_alike(checkpoint: Checkpoint, model: O1Transf
 
     fused = load_model(checkpoint, "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, fp8=True)
     fused.run_blocks = FusedBlocks(fused, whole_tiles=False)
-    expected = step(model, 3, 4, 12, 5, pictures=pictures)
-    found = step(fused, 3, 4, 12, 5, pictures=pictures).float()
+    expected = step(model, 2, 3, 12, 5, pictures=pictures)
+    found = step(fused, 2, 3, 12, 5, pictures=pictures).float()
     assert float((found - expected).norm() / expected.norm()) < 0.2
 
 

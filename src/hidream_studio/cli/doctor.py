@@ -98,17 +98,16 @@ def _gpus(settings: Settings) -> Iterator[Finding]:
 
 
 def _checkpoint(settings: Settings) -> Iterator[Finding]:
-    folder = Path(settings.checkpoint)
-    if not folder.is_dir():
+    if not Path(settings.checkpoint).exists():
         yield Finding(
-            "note", "model", f"{settings.checkpoint} is no folder here; it would be fetched from the hub when served"
+            "note", "model", f"{settings.checkpoint} is not here; it would be fetched from the hub when served"
         )
         return
     try:
         from hidream_studio.model.checkpoint import open_checkpoint
 
-        checkpoint = open_checkpoint(str(folder))
-        profile = profile_for_checkpoint(folder, settings.profile)
+        checkpoint = open_checkpoint(settings.checkpoint, settings.tokenizer)
+        profile = profile_for_checkpoint(checkpoint.folder, settings.profile)
     except StudioError as error:
         yield Finding("lacks", "model", error.message)
         return

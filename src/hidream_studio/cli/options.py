@@ -11,7 +11,7 @@ from pydantic_settings import SettingsError
 
 import hidream_studio
 from hidream_studio.errors import RequestError
-from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe
+from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe, Sampler
 from hidream_studio.job.request import GenerationRequest, Noise
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.settings import Precision, Settings
@@ -22,7 +22,7 @@ _REQUEST_FIELDS = {
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise", "lora": "loras",
 }  # fmt: skip
-MODEL_OPTIONS = ("model", "profile", "device", "precision", "fused", "threads")
+MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram")
 _SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "loras", "token_file", "root_path", "queue_limit")
 
 
@@ -70,6 +70,12 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
     said = {field: getattr(arguments, option) for option, field in _REQUEST_FIELDS.items()}
     if arguments.no_snap:
         said["snap_resolution"] = False
+    if arguments.keep_aspect:
+        said["keep_aspect"] = True
+    if arguments.layout is not None:
+        from hidream_studio.cli.pictures import read_layout
+
+        said["layout"] = read_layout(arguments.layout)
     return parse_request(GenerationRequest, {field: value for field, value in said.items() if value is not None})
 
 
@@ -98,7 +104,11 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--seed", type=int, help="random when absent")
     generate.add_argument("--preset", choices=get_args(PresetId), help="fills in size, steps and guidance")
     generate.add_argument("--recipe", choices=get_args(Recipe))
-    generate.add_argument("--sampler", choices=("unipc", "euler"), help="of the full recipe")
+    generate.add_argument(
+        "--sampler",
+        choices=get_args(Sampler),
+        help="unipc, euler of the full recipe; of dev beside pictures flow_match (one picture), flash (several)",
+    )
     generate.add_argument("--shift", type=float)
     generate.add_argument("--noise-scale", type=float)
     generate.add_argument("--no-snap", action="store_true", help="render the size as asked, not the closest fixed one")
@@ -111,6 +121,13 @@ def _add_generate(commands: Any) -> None:
         help="a LoRA, -2 to 2 (1); up to 8 of them",
     )
     generate.add_argument("--loras", type=Path, metavar="DIR", help="folder of LoRA files; loras in the data folder")
+    generate.add_argument(
+        "--ref", type=Path, action="append", metavar="FILE", help="a picture to draw from; again for each further one"
+    )
+    generate.add_argument(
+        "--layout", metavar="JSON|FILE", help="where each picture stands: [[x1, x2, y1, y2], …], each 0 to 1"
+    )
+    generate.add_argument("--keep-aspect", action="store_true", help="draw in the aspect ratio of the one picture")
     generate.add_argument("--url", metavar="SERVER", help="ask a running server, which has the model already")
     generate.add_argument("--token-file", type=Path, metavar="FILE", help="the server's token; or HIDREAM_STUDIO_TOKEN")
     generate.add_argument(
@@ -143,7 +160,12 @@ def _add_resolve(commands: Any) -> None:
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="DIR|HUB-ID", help="checkpoint; the embedded o1-tiny when absent")
+    command.add_argument("--model", metavar="DIR|FILE|HUB-ID", help="checkpoint; the embedded o1-tiny when absent")
+    command.add_argument(
+        "--tokenizer",
+        metavar="DIR|HUB-ID",
+        help="where the model is one file of weights: a tokenizer, fetched from a hub once",
+    )
     command.add_argument(
         "--profile", metavar="NAME", help=f"where the checkpoint does not say: {', '.join(PROFILE_IDS)}"
     )
@@ -158,5 +180,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="our own kernels on a GPU; wherever they run when absent",
+    )
+    command.add_argument(
+        "--vram",
+        metavar="GB|auto",
+        help="memory of the GPU that may be taken: weights that do not fit travel in each step (auto: what is free)",
     )
     command.add_argument("--threads", type=int, metavar="N", help="CPU threads of the model; all cores when absent")

@@ -87,8 +87,15 @@ class Device:
         if own is None:
             machine = psutil.virtual_memory()
             return Memory(machine.available, machine.total)
-        reserve = torch.cuda.memory_reserved(self.torch) - torch.cuda.memory_allocated(self.torch)
-        return Memory(own.free + reserve, own.total)
+        taken = torch.cuda.memory_allocated(self.torch)
+        free = own.free + torch.cuda.memory_reserved(self.torch) - taken
+        limit = int(torch.cuda.get_per_process_memory_fraction(self.torch) * own.total)
+        return Memory(max(0, min(free, limit - taken)), own.total)
+
+    def limit(self, tensor_bytes: int) -> None:
+        """Let this process's tensors take no more than that."""
+        if (memory := self.memory()) is not None:
+            torch.cuda.set_per_process_memory_fraction(min(1.0, tensor_bytes / memory.total), self.torch)
 
     def empty_cache(self) -> None:
         """Give back what is reserved and holds no tensor."""
@@ -213,8 +220,8 @@ def check_memory(needed: int, device: Device, what: str) -> None:
     ------
     OutOfMemoryError
     """
-    memory = device.memory()
-    if memory is not None and needed > memory.free:
+    memory = device.memory_for_tensors()
+    if device.memory() is not None and needed > memory.free:
         raise OutOfMemoryError(
             f"{what} needs {needed / GIB:.1f} GiB on {device}, where {memory.free / GIB:.1f} GiB are free"
         )

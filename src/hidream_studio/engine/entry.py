@@ -28,7 +28,7 @@ def main() -> None:
         return  # the server is gone already
     from hidream_studio.engine.read_ahead import begin_read_ahead
 
-    begin_read_ahead(spec.checkpoint)
+    begin_read_ahead(spec.checkpoint, spec.tokenizer)
     from hidream_studio.engine.worker import serve
 
     logging.getLogger(serve.__module__).info(

@@ -17,13 +17,15 @@ from hidream_studio.settings import Precision, Settings
 class WorkerSpec:
     """What a worker is started with."""
 
-    checkpoint: str  # folder or hub id
+    checkpoint: str  # folder, file or hub id
     profile: str | None
     device: str
     precision: Precision | None
     fused: bool | None
     threads: int | None
     preview_interval_s: float
+    vram_gib: float | None = None  # the most of a GPU's memory; None: what is free, less a reserve
+    tokenizer: str | None = None  # folder or hub id, where it is not with the model
     max_state_bytes: int = 2 * 2**30  # of all begun jobs and kept prompts together; one job may always run
 
     @classmethod
@@ -31,7 +33,8 @@ class WorkerSpec:
         return cls(
             checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
             precision=settings.precision, fused=settings.fused, threads=settings.threads,
-            preview_interval_s=settings.preview_interval_s,
+            preview_interval_s=settings.preview_interval_s, vram_gib=settings.vram_gib,
+            tokenizer=settings.tokenizer,
         )  # fmt: skip
 
 
@@ -44,6 +47,7 @@ class Draw:
     lane: Lane
     order: float
     init_image: bytes | None = None  # the draft's PNG, for keep-composition
+    references: tuple[bytes, ...] = field(default=(), repr=False)  # the files of the job's, as they were sent
     loras: Mapping[str, str] = field(
         default_factory=dict
     )  # by hash, where the worker's machine has the files of its LoRAs

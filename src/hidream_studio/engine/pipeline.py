@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hidream_studio.engine.budget import Budget, Needs, Room, plan, told
 from hidream_studio.engine.devices import (
     DTYPES,
     GIB,
     Device,
-    check_memory,
     memory_errors_named,
     pick_device,
     pick_precision,
@@ -51,7 +51,7 @@ from hidream_studio.model.lora import Loras
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
-from hidream_studio.model.weights import empty_model, fill_model, model_bytes
+from hidream_studio.model.weights import empty_model, fill_model
 from hidream_studio.sampler.denoise import Predict, denoise, make_solver
 from hidream_studio.sampler.schedules import Schedule, make_schedule
 
@@ -95,6 +95,7 @@ class Pipeline:
         checkpoint: Checkpoint,
         *,
         precision: Precision,
+        budget: Budget | None = None,
     ) -> None:
         self.profile = profile
         self.device = model.device
@@ -106,8 +107,11 @@ class Pipeline:
         mode = "eager" if model.run_blocks is None else "fused"
         self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
+        self._room = Room(model, self.runs_on, precision)
+        self.max_kept_bytes = None if budget is None else budget.kept_bytes
         self._tokenizer = tokenizer
-        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, TEXT_CACHE_BYTES)
+        text_bytes = TEXT_CACHE_BYTES if self.max_kept_bytes is None else self.max_kept_bytes // 4
+        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, text_bytes)
         self.loras = LoraReader(model, fp8=precision == "fp8")
         self._pictures = PictureReader(model, tokenizer, checkpoint, self.loras)
         self._noise = NoiseAhead(profile.buckets)
@@ -122,6 +126,8 @@ class Pipeline:
         precision: Precision | None = None,
         fused: bool | None = None,
         threads: int | None = None,
+        vram_gib: float | None = None,
+        tokenizer: str | None = None,
         on_phase: OnPhase | None = None,
     ) -> Pipeline:
         """Load a checkpoint onto a device.
@@ -129,7 +135,7 @@ class Pipeline:
         Parameters
         ----------
         source
-            A folder, or a hub id.
+            A folder, a file, or a hub id.
         profile
             The model profile where the checkpoint does not say.
         precision
@@ -138,6 +144,11 @@ class Pipeline:
             Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
             Of a CPU; None leaves torch's choice.
+        vram_gib
+            The most of a GPU's memory that is taken; None: what is free, less a reserve. Weights that do not fit stay
+            in the host's memory, and travel in each step.
+        tokenizer
+            A folder or hub id, where the source has no tokenizer: one file of weights.
 
         Raises
         ------
@@ -153,16 +164,22 @@ class Pipeline:
         pick_precision(precision, where)  # what was asked for and cannot be is refused before anything is read
         tell("reading the checkpoint", None)
         begun_s = time.perf_counter()
-        checkpoint = open_checkpoint(source)
+        checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         used_precision = pick_precision(precision or used_profile.precision, where)
-        tokenizer = PromptTokenizer(checkpoint.folder)
+        reader = PromptTokenizer(checkpoint.tokenizer_folder)
         dtype = DTYPES[used_precision]
         fp8 = used_precision == "fp8"
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
-        check_memory(model_bytes(checkpoint.config, dtype, fp8=fp8), where, f"the model in {used_precision}")
+        needs = Needs.of(checkpoint.config, dtype, used_profile.native_side, fp8=fp8, fused=fused is not False)
+        budget = plan(needs, checkpoint.config.layers, where, vram_gib, f"the model in {used_precision}")
+        if budget.tensor_bytes is not None:
+            where.limit(budget.tensor_bytes)
         with memory_errors_named(where, "loading the model"):
-            model = empty_model(checkpoint.config, where.torch, dtype, fp8=fp8)
+            model = empty_model(
+                checkpoint.config, where.torch, dtype, fp8=fp8, residency=budget.residency,
+                source=checkpoint if budget.from_files else None,
+            )  # fmt: skip
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
                 blocks = beside.submit(fused_blocks, model, fused)
                 try:
@@ -175,7 +192,9 @@ class Pipeline:
             "%s: configuration, headers and tokenizer in %.1f s, %.1f GiB of weights onto %s in %.1f s",
             checkpoint.name, headers_s, checkpoint.nbytes / GIB, where, time.perf_counter() - begun_s,
         )  # fmt: skip
-        return cls(model, tokenizer, used_profile, checkpoint, precision=used_precision)
+        if line := told(model, where, used_precision):
+            logging.getLogger(__name__).info("%s", line)
+        return cls(model, reader, used_profile, checkpoint, precision=used_precision, budget=budget)
 
     def warm_up(self) -> None:
         """One small step without guidance and one with, so that no user waits for kernels to be chosen."""
@@ -267,7 +286,8 @@ class Pipeline:
             with text.running():
                 key = loras_key(job)
                 loras = self.loras.get(key)
-                pictures = self._pictures.read(references, key) if references else None
+                read = partial(self._pictures.read, references, key)
+                pictures = self._room.once_more(read) if references else None
                 prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key)) for branch in ids]
             z = self._start(job, init_image)
             solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
@@ -314,7 +334,8 @@ class Pipeline:
     def _encode(self, key: PromptKey) -> TextPrefix:
         prompt, loras = (key.prompt, self.loras.get(key.loras)) if isinstance(key, UnderLoras) else (key, None)
         ids, before = (prompt.ids, prompt.pictures.prefix) if isinstance(prompt, PromptBeside) else (prompt, None)
-        return self._model.encode_text(torch.tensor([ids], device=self.device), before, loras)
+        tokens = torch.tensor([ids], device=self.device)
+        return self._room.once_more(partial(self._model.encode_text, tokens, before, loras))
 
     @torch.inference_mode()
     def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
@@ -333,7 +354,8 @@ class Pipeline:
         rotary = self._model.step_rotary(ends, job.height // PATCH_PX, job.width // PATCH_PX, grids)
 
         def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
-            return self._model.forward_branches(z, t, prefixes, rotary, patches, loras).chunk(len(prefixes))
+            forward = partial(self._model.forward_branches, z, t, prefixes, rotary, patches, loras)
+            return self._room.once_more(forward).chunk(len(prefixes))
 
         return predict
 

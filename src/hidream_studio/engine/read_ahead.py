@@ -15,6 +15,7 @@ import psutil
 
 from hidream_studio.errors import StudioError
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
+from hidream_studio.model.texts import texts_folder
 
 PIECE_BYTES = 16 * 2**20
 SHARE_OF_FREE_MEMORY = 0.5  # more could push out what was read first, before it is loaded
@@ -22,23 +23,26 @@ SHARE_OF_FREE_MEMORY = 0.5  # more could push out what was read first, before it
 Piece = tuple[Path, int, int]  # file, first byte, bytes
 
 
-def begin_read_ahead(source: str) -> threading.Thread | None:
-    """Read the checkpoint's tensors in the order of loading, on a thread; None for what is no folder here.
+def begin_read_ahead(source: str, tokenizer: str | None = None) -> threading.Thread | None:
+    """Read the checkpoint's tensors in the order of loading, on a thread; None for what is not here.
 
     One thread, although it does not fill an NVMe disk: torch's libraries are read at the same time, in small pieces
     that wait behind ours. With four threads the import took four times as long, with one twice (docs/lab-log.md).
     """
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
+    path = Path(source).expanduser()
+    if not path.exists():
         return None
-    thread = threading.Thread(target=_read, args=(folder,), name="read-ahead", daemon=True)
+    thread = threading.Thread(target=_read, args=(path, tokenizer), name="read-ahead", daemon=True)
     thread.start()
     return thread
 
 
-def _read(folder: Path) -> None:
+def _read(path: Path, tokenizer: str | None) -> None:
     try:
-        checkpoint = open_checkpoint(str(folder))
+        texts = texts_folder(path, tokenizer, download=False)
+        if texts is None:
+            return
+        checkpoint = open_checkpoint(str(path), str(texts))
     except StudioError:  # loading will say so
         return
     with contextlib.suppress(MemoryError):

@@ -1,4 +1,4 @@
-"""A folder that may hold an O1 checkpoint: found, read as far as its headers, and checked. Loads no weights.
+"""A folder or file that may hold an O1 checkpoint: found, read as far as its headers, and checked. Loads no weights.
 
 Weights are safetensors only, and no code from a checkpoint ever runs.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +16,11 @@ from typing import Any
 
 from hidream_studio.errors import CheckpointError
 from hidream_studio.job.references import PROCESSOR_FILE, PictureProcessor
-from hidream_studio.model.config import ModelConfig, VisionConfig
+from hidream_studio.model.config import CONFIG_8B, ModelConfig, VisionConfig
+from hidream_studio.model.header import MAX_HEADER_BYTES as MAX_HEADER_BYTES
+from hidream_studio.model.header import StoredTensor as StoredTensor
+from hidream_studio.model.header import read_header as read_header
+from hidream_studio.model.header import read_metadata, refuse_pointer
 from hidream_studio.model.layout import (
     BOTTLENECK_KEY,
     IGNORED_PREFIX,
@@ -28,40 +30,42 @@ from hidream_studio.model.layout import (
     slots,
     vision_slots,
 )
+from hidream_studio.model.marks import upstreams_keys, with_scales
+from hidream_studio.model.texts import (
+    CONFIG_FILE,
+    HUB_FILES,
+    HUB_ID,
+    OFFICIAL,
+    TOKENIZER_FILES,
+    from_hub,
+    texts_folder,
+)
 
-CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "merges.txt"]  # what a snapshot of the hub is reduced to
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how each one begins
-HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
-LOADABLE_TYPES = {"F32": 4, "BF16": 2, "F16": 2}  # safetensors' names, bytes each
-MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where the bytes of one tensor lie."""
-
-    file: Path
-    dtype: str  # safetensors' name, a key of LOADABLE_TYPES
-    shape: tuple[int, ...]
-    offset: int  # of its first byte in the file
-    nbytes: int
+LOADABLE_TYPES = {"F32": 4, "BF16": 2, "F16": 2}  # safetensors' names, bytes each; quantised ones are `marks.py`'s
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose every tensor is known to be there, in the right shape."""
 
-    folder: Path
-    name: str  # the folder's name, or the hub id
+    folder: Path  # of its configuration and profile
+    name: str  # the folder's or file's name, or the hub id
     config: ModelConfig
     tensors: dict[str, StoredTensor]  # by upstream's key; only those that are loaded
     fingerprint: str  # of config, tensor names, shapes and places; not of the 17 GB themselves
     visual: Mapping[str, StoredTensor] = field(default_factory=dict)  # the vision tower's, not checked yet
+    tokenizer: Path | None = None  # its folder; None: the same
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        return self.folder if self.tokenizer is None else self.tokenizer
+
+    @property
+    def quantised(self) -> bool:
+        """Whether matrices of its layers are stored in 8 bits."""
+        return any(tensor.scaling is not None for key, tensor in self.tensors.items() if ".layers." in key)
 
     @property
     def tensor_files(self) -> tuple[Path, ...]:
@@ -73,42 +77,87 @@ class Checkpoint:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
-def open_checkpoint(source: str) -> Checkpoint:
-    """The checkpoint in a folder, or of a model on the Hugging Face hub (`owner/name`, downloaded once).
+def open_checkpoint(source: str, tokenizer: str | None = None) -> Checkpoint:
+    """The checkpoint in a folder, in one file, or of a model on the Hugging Face hub (`owner/name`, downloaded once).
+
+    Parameters
+    ----------
+    tokenizer
+        A folder or hub id, where the tokenizer is not with the weights. A configuration there is one file's own.
 
     Raises
     ------
     CheckpointError
         naming the file and the key that are missing, unreadable, unexpected or of another shape.
     """
-    folder = Path(source).expanduser()
-    name = source
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _open_file(path, tokenizer)
+    folder, name = path, source
     if folder.is_dir():
         name = folder.resolve().name
     else:
-        folder = _from_hub(source, folder)
+        folder = _from_hub(source)
     if not (folder / CONFIG_FILE).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG_FILE}, so it is no checkpoint{_meant_instead(folder)}")
     values = _read_json(folder / CONFIG_FILE)
-    files = _tensor_files(folder)
-    headers = {path: read_header(path) for path in files}
-    stored = _merged(headers)
+    headers = {path: read_header(path) for path in _tensor_files(folder)}
+    stored = _understood(headers)
     if MARKER_KEY not in stored:
         kind = values.get("model_type", "unknown")
         raise CheckpointError(
             f"{folder} is no HiDream-O1 checkpoint: {MARKER_KEY} is missing (its model_type is {kind!r})"
         )
-    config = ModelConfig.from_json(values)
+    texts = None
+    if tokenizer is not None:
+        texts = texts_folder(folder, tokenizer)
+    for file in TOKENIZER_FILES:
+        if not ((texts or folder) / file).is_file():
+            raise CheckpointError(f"{folder} has no {file}: the prompt cannot be read without it")
+        refuse_pointer((texts or folder) / file)
+    return _checkpoint(folder, name, ModelConfig.from_json(values), stored, headers, texts)
+
+
+def _open_file(path: Path, tokenizer: str | None) -> Checkpoint:
+    if (path.parent / INDEX_FILE).is_file():
+        raise CheckpointError(f"{path} is a part of a model; give the folder that it is in, {path.parent}")
+    headers = {path: read_header(path)}
+    stored = _understood(headers)
+    if MARKER_KEY not in stored:
+        raise CheckpointError(
+            f"{path} holds no HiDream-O1 model: none of its {len(stored)} tensors is called "
+            f"{MARKER_KEY}, under any prefix; what works is upstream's folder or a single file of this model"
+        )
+    folder = texts_folder(path, tokenizer)
+    assert folder is not None  # it may be downloaded
+    own = (folder / CONFIG_FILE).is_file()
+    config = ModelConfig.from_json(_read_json(folder / CONFIG_FILE)) if own else CONFIG_8B
+    return _checkpoint(folder, path.stem, config, stored, headers, None)
+
+
+def _checkpoint(
+    folder: Path,
+    name: str,
+    config: ModelConfig,
+    stored: Mapping[str, StoredTensor],
+    headers: dict[Path, dict[str, StoredTensor]],
+    tokenizer: Path | None,
+) -> Checkpoint:
     if BOTTLENECK_KEY in stored and len(stored[BOTTLENECK_KEY].shape) == 2:
         config = replace(config, bottleneck=stored[BOTTLENECK_KEY].shape[0])
     own = {key: tensor for key, tensor in stored.items() if not key.startswith((IGNORED_PREFIX, VISION_PREFIX))}
-    tensors = _checked(own, slots(config), folder)
-    for file in TOKENIZER_FILES:
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{folder} has no {file}: the prompt cannot be read without it")
-        _refuse_pointer(folder / file)
+    where = folder if len(headers) > 1 else next(iter(headers))
+    tensors = _checked(own, slots(config), where)
     visual = {key: tensor for key, tensor in stored.items() if key.startswith(VISION_PREFIX)}
-    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers), visual)
+    return Checkpoint(folder, name, config, tensors, _fingerprint(folder / CONFIG_FILE, headers), visual, tokenizer)
+
+
+def _understood(headers: dict[Path, dict[str, StoredTensor]]) -> dict[str, StoredTensor]:
+    """All tensors by upstream's keys, with their scales."""
+    metadata: dict[str, str] = {}
+    for path in headers:
+        metadata |= read_metadata(path)
+    return with_scales(upstreams_keys(_merged(headers)), metadata)
 
 
 @dataclass(frozen=True)
@@ -152,34 +201,12 @@ def open_tower(checkpoint: Checkpoint) -> StoredTower:
     return StoredTower(config, tensors, processor)
 
 
-def _from_hub(source: str, folder: Path) -> Path:
+def _from_hub(source: str) -> Path:
     if not HUB_ID.fullmatch(source):
-        if folder.is_file():
-            raise CheckpointError(f"{source} is a file; a model is a folder{_folder_of(folder)}")
-        raise CheckpointError(
-            f"{source} does not exist; a model is a folder, or a hub id such as HiDream-ai/HiDream-O1-Image"
-        )
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=HUB_FILES))
-    except (OSError, ValueError, httpx.HTTPError, HFValidationError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"{source} is no folder here, and could not be read from the hub: {first_line}"
-        ) from error
-
-
-def _folder_of(file: Path) -> str:
-    """What was meant by one file of a checkpoint."""
-    if (file.parent / CONFIG_FILE).is_file():
-        return f": give the one that it is in, {file.parent}"
-    if file.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".bin", ".gguf"):
-        beside = f"with {CONFIG_FILE} and {TOKENIZER_FILES[0]} beside the weights"
-        return f" in upstream's layout, {beside}; this is one file alone"
-    return ", or a hub id such as HiDream-ai/HiDream-O1-Image"
+        raise CheckpointError(f"{source} does not exist; a model is a folder, a file, or a hub id such as {OFFICIAL}")
+    folder = from_hub(source, HUB_FILES)
+    assert folder is not None  # it may be downloaded
+    return folder
 
 
 def _meant_instead(folder: Path) -> str:
@@ -189,7 +216,8 @@ def _meant_instead(folder: Path) -> str:
         places = [folder.absolute().parent, *sorted(folder.glob("*/")), *sorted(folder.glob("snapshots/*/"))]
         found += [place for place in places if (place / CONFIG_FILE).is_file() and _has_weights(place)]
     if not found:
-        return ""
+        files = sorted(folder.glob("*.safetensors"))
+        return f"; a single file is given by its own name, such as {files[0]}" if files else ""
     more = f", or {len(found) - 1} more" if len(found) > 1 else ""
     return f"; did you mean {found[0]}{more}?"
 
@@ -198,21 +226,11 @@ def _has_weights(folder: Path) -> bool:
     return (folder / INDEX_FILE).is_file() or (folder / SINGLE_FILE).is_file()
 
 
-def _refuse_pointer(path: Path) -> None:
-    """A few words of Git LFS in the place of a file, where it was cloned without them."""
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise CheckpointError(
-                f"{path} is a Git LFS pointer, not the file itself: run `git lfs install` and `git lfs pull` in "
-                f"{path.parent}, or give the hub id in place of the folder"
-            )
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent} has no {path.name}, so it is no checkpoint")
     try:
-        _refuse_pointer(path)
+        refuse_pointer(path)
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
@@ -240,39 +258,6 @@ def _tensor_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder} has neither {SINGLE_FILE} nor {INDEX_FILE}: only safetensors are read")
 
 
-def read_header(path: Path) -> dict[str, StoredTensor]:
-    """The header of a safetensors file: 8 bytes of length, then JSON (the format's documentation).
-
-    Read by hand, so that a file that is cut short is known before anything is loaded.
-    """
-    size = path.stat().st_size
-    try:
-        _refuse_pointer(path)
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
-                raise CheckpointError(f"{path} is no safetensors file, or is cut short inside its header")
-            header = json.loads(file.read(length))
-        found = {key: _stored(path, entry, 8 + length) for key, entry in header.items() if key != "__metadata__"}
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no safetensors file: its header cannot be read") from error
-    end = max((tensor.offset + tensor.nbytes for tensor in found.values()), default=8 + length)
-    if end > size:
-        raise CheckpointError(f"{path} is cut short: it has {size:,} bytes, its header promises {end:,}")
-    return found
-
-
-def _stored(path: Path, entry: dict[str, Any], data_start: int) -> StoredTensor:
-    first, last = (int(offset) for offset in entry["data_offsets"])
-    if not 0 <= first <= last:
-        raise ValueError("offsets")
-    shape = tuple(int(side) for side in entry["shape"])
-    return StoredTensor(path, str(entry["dtype"]), shape, data_start + first, last - first)
-
-
 def _merged(headers: dict[Path, dict[str, StoredTensor]]) -> dict[str, StoredTensor]:
     merged: dict[str, StoredTensor] = {}
     for path, header in headers.items():
@@ -292,13 +277,13 @@ def _checked(stored: Mapping[str, StoredTensor], wanted: Iterable[Slot], folder:
         tensor = stored[key]
         if tensor.shape != shape:
             raise CheckpointError(
-                f"{key} in {tensor.file} has shape {list(tensor.shape)}; {CONFIG_FILE} asks for {list(shape)}"
+                f"{key} in {tensor.file} has shape {list(tensor.shape)}; a model of this shape has {list(shape)}"
             )
-        if tensor.dtype not in LOADABLE_TYPES:
+        if tensor.scaling is None and tensor.dtype not in LOADABLE_TYPES:
             raise CheckpointError(
                 f"{key} in {tensor.file} is stored as {tensor.dtype}; only {', '.join(LOADABLE_TYPES)} are read"
             )
-        if tensor.nbytes != LOADABLE_TYPES[tensor.dtype] * math.prod(shape):
+        if tensor.nbytes != LOADABLE_TYPES.get(tensor.dtype, 1) * math.prod(shape):
             raise CheckpointError(f"{key} in {tensor.file} has {tensor.nbytes:,} bytes, which is not its shape's size")
     for key, tensor in stored.items():
         if key not in expected:
@@ -307,7 +292,7 @@ def _checked(stored: Mapping[str, StoredTensor], wanted: Iterable[Slot], folder:
 
 
 def _fingerprint(config_file: Path, headers: dict[Path, dict[str, StoredTensor]]) -> str:
-    digest = hashlib.sha256(config_file.read_bytes())
+    digest = hashlib.sha256(config_file.read_bytes() if config_file.is_file() else b"")
     for path in sorted(headers):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         for key, tensor in sorted(headers[path].items()):

@@ -36,9 +36,17 @@ class Fp8Linear(nn.Module):
         rows: Tensor,  # (some, in_features)
     ) -> None:
         """Quantise these rows of the weight into their place."""
-        weight, scale = quantise(rows)
+        self.set_quantised(first_row, *quantise(rows))
+
+    def set_quantised(
+        self,
+        first_row: int,
+        rows: Tensor,  # (some, in_features) e4m3
+        scale: Tensor,  # (some, 1) float32, that gives the rows back
+    ) -> None:
+        """Put these rows of the weight into their place as they are."""
         last = first_row + rows.shape[0]
-        self.weight.data[first_row:last] = weight
+        self.weight.data[first_row:last] = rows
         self.scale.data[first_row:last] = scale
 
     def forward(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +129,9 @@ class FusedBlocks:
 
         self._kernels = kernels
         self._config = model.config
-        self._layers = [_Layer.of(block) for block in model.blocks]
+        self._model = model
+        self._layers: list[_Layer] = []
+        self.look_again()
         self._fp8 = self._layers[0].qkv.scale is not None
         self._accumulate = accumulate and not self._fp8  # the residual sum inside the matrix product
         if whole_tiles is None:  # measured there alone
@@ -137,6 +139,14 @@ class FusedBlocks:
         self._whole_tiles = whole_tiles
         on_cuda = model.device.type == "cuda"
         self._processors = torch.cuda.get_device_properties(model.device).multi_processor_count if on_cuda else 1
+
+    def forget(self) -> None:
+        """Hold no weights, which are about to move."""
+        self._layers = []
+
+    def look_again(self) -> None:
+        """Find the blocks' weights where they are now."""
+        self._layers = [_Layer.of(block) for block in self._model.blocks]
 
     def __call__(
         self,
@@ -147,7 +157,7 @@ class FusedBlocks:
         wanted: slice | None = None,  # of the S rows; the last layer computes no others
         loras: Sequence[BlockLoras] = (),  # beside each layer, or none
     ) -> Tensor:  # (B, S or wanted, hidden)
-        return self._run(self._layers, x, cos, sin, prefixes, wanted, loras=loras)
+        return self._run(self._model.in_turn(self._layers), x, cos, sin, prefixes, wanted, loras=loras)
 
     @torch.inference_mode()
     def try_out(self) -> None:
@@ -166,7 +176,7 @@ class FusedBlocks:
 
     def _run(
         self,
-        layers: Sequence[_Layer],
+        layers: Iterable[_Layer],
         x: Tensor,
         cos: Tensor,
         sin: Tensor,
@@ -183,7 +193,7 @@ class FusedBlocks:
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             for number, layer in enumerate(layers):
                 texts = _Texts.of(prefixes, before, number)
-                rows = wanted if number == len(layers) - 1 else None
+                rows = wanted if number == len(self._layers) - 1 else None
                 own = loras[number] if loras else NO_LORAS
                 stream, delta = self._block(layer, stream, delta, turn, texts, room, rows, own)
         return (stream if delta is None else stream.add_(delta)).view(B, -1, hidden)

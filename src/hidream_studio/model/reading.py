@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from hidream_studio.errors import CheckpointError
-from hidream_studio.model.checkpoint import StoredTensor
+from hidream_studio.model.header import StoredTensor
 
 PIECE_BYTES = 64 * 2**20
 READERS = 4  # one thread does not fill an NVMe disk
 TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}  # safetensors' names
+TYPES |= {"F8_E4M3": torch.float8_e4m3fn, "F8_E8M0": torch.uint8, "U8": torch.uint8, "I8": torch.int8}  # quantised
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ class _Buffer:
             self._taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._taken.record(torch.cuda.current_stream(self._device))
         return rows
+
+
+def read_whole(stored: StoredTensor) -> Tensor:
+    """A small tensor, on the host. Raises CheckpointError."""
+    try:
+        with stored.file.open("rb", buffering=0) as file:
+            file.seek(stored.offset)
+            content = bytearray(file.read(stored.nbytes))
+    except OSError as error:
+        raise CheckpointError(f"{stored.file} cannot be read: {error.strerror or error}") from error
+    if len(content) < stored.nbytes:
+        raise CheckpointError(f"{stored.file} is cut short")
+    return torch.frombuffer(content, dtype=TYPES[stored.dtype]).reshape(stored.shape)
 
 
 def read_pieces(tensors: Sequence[tuple[str, StoredTensor]], device: torch.device) -> Iterator[Piece]:

@@ -13,8 +13,9 @@ beside the target's, which see everything and so change in each step. LoRAs stan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,10 @@ from hidream_studio.model.attention import attend, backends
 from hidream_studio.model.config import TIMESTEP_FREQUENCIES, ModelConfig
 from hidream_studio.model.lora import NO_LORAS, BlockLoras, Loras, LowRank, beside
 from hidream_studio.model.positions import prompt_positions, rotary, rotate, step_positions, text_positions
+from hidream_studio.model.streaming import Travel
 from hidream_studio.model.vision import Grid, VisionTokens
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,24 @@ class TextPrefix:
         return keys, values
 
 
-# x (B, S, hidden), cos, sin, B prompts, of which rows the last layer's answer is wanted, and each layer's LoRAs or none
-# → x (B, those rows, hidden)
-RunBlocks = Callable[[Tensor, Tensor, Tensor, Sequence[TextPrefix], slice | None, Sequence[BlockLoras]], Tensor]
+class RunBlocks(Protocol):
+    """All blocks at once."""
+
+    def __call__(
+        self,
+        x: Tensor,  # (B, S, hidden), is overwritten
+        cos: Tensor,
+        sin: Tensor,
+        prefixes: Sequence[TextPrefix],  # B of one prompt each
+        wanted: slice | None = None,  # of the S rows
+        loras: Sequence[BlockLoras] = (),  # beside each layer, or none
+    ) -> Tensor: ...  # (B, S or wanted, hidden)
+
+    def forget(self) -> None:
+        """Hold no weights: they are about to move."""
+
+    def look_again(self) -> None:
+        """Find the weights where they are now."""
 
 
 class TimestepEmbedder(nn.Module):
@@ -185,6 +204,7 @@ class O1Transformer(nn.Module):
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_eps)
         self.patch_out = nn.Linear(config.hidden_size, PATCH_VALUES)
         self.run_blocks: RunBlocks | None = None  # all blocks at once, where a device has something faster
+        self.travel: Travel | None = None  # where some blocks come from the host's memory in each pass
 
     @property
     def device(self) -> torch.device:
@@ -194,6 +214,17 @@ class O1Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         """Of the activations."""
         return self.patch_out.weight.dtype
+
+    def in_turn(self, layers: Iterable[T]) -> Iterable[T]:
+        """What stands for each block, one after the other, each when its weights are on the device."""
+        return layers if self.travel is None else self.travel.in_turn(layers)
+
+    def embed_text(
+        self,
+        ids: Tensor,  # (B, T)
+    ) -> Tensor:  # (B, T, hidden), on the device, wherever the table is
+        embedded: Tensor = self.embed(ids.to(self.embed.weight.device))
+        return embedded.to(self.device)
 
     def encode_text(
         self,
@@ -208,7 +239,7 @@ class O1Transformer(nn.Module):
         """
         start = 0 if before is None else before.next_position
         positions = text_positions(ids.shape[1], ids.device) + start
-        keys, values = self._encode(self.embed(ids), positions, before, loras=loras)
+        keys, values = self._encode(self.embed_text(ids), positions, before, loras=loras)
         return TextPrefix(keys, values, before, None if before is None else start + ids.shape[1])
 
     def encode_pictures(
@@ -222,7 +253,7 @@ class O1Transformer(nn.Module):
         tokens = torch.tensor([ids], device=self.device)
         where = tokens[0] == picture_token
         positions, end = prompt_positions(ids, picture_token, seen.grids, self.device)
-        x = self.embed(tokens)
+        x = self.embed_text(tokens)
         x[:, where] = seen.embeds.to(x.device, x.dtype)
         added = [torch.zeros_like(x[0]).index_put((where,), level.to(x.device, x.dtype)) for level in seen.deepstack]
         keys, values = self._encode(x, positions, None, added, loras)
@@ -239,7 +270,7 @@ class O1Transformer(nn.Module):
         cos, sin = rotary(positions, self.config, x.dtype)
         keys, values = [], []
         with backends(x.device, masked=before is not None):
-            for layer, block in enumerate(self.blocks):
+            for layer, block in enumerate(self.in_turn(self.blocks)):
                 assert isinstance(block, Block)
                 known = None if before is None else before.layer(layer)
                 last, own = layer == len(self.blocks) - 1, NO_LORAS if loras is None else loras.blocks[layer]
@@ -327,7 +358,7 @@ class O1Transformer(nn.Module):
             if self.run_blocks is not None and key_mask is None and len(prefixes) == x.shape[0]:
                 x = self.run_blocks(x, cos, sin, prefixes, wanted, beside_each)
             else:
-                for layer, block in enumerate(self.blocks):
+                for layer, block in enumerate(self.in_turn(self.blocks)):
                     texts = [prefix.layer(layer) for prefix in prefixes]
                     rows = wanted if layer == len(self.blocks) - 1 else None
                     x = block(x, cos, sin, texts, key_mask, rows, beside_each[layer] if beside_each else NO_LORAS)

@@ -6,38 +6,60 @@ the model, and what upstream keeps apart (Q, K, V; gate, up) is put together on 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hidream_studio.model.checkpoint import Checkpoint, StoredTensor, StoredTower
+from hidream_studio.model.checkpoint import Checkpoint, StoredTower
 from hidream_studio.model.config import ModelConfig, VisionConfig
+from hidream_studio.model.dequantise import as_e4m3, block_scales, row_scales, values_of
 from hidream_studio.model.fp8 import Fp8Linear, use_fp8_linears
+from hidream_studio.model.header import Scaling, StoredTensor
 from hidream_studio.model.layout import Slot, slots, vision_slots
-from hidream_studio.model.reading import read_pieces
-from hidream_studio.model.transformer import O1Transformer
+from hidream_studio.model.reading import Piece, read_pieces, read_whole
+from hidream_studio.model.residency import Residency
+from hidream_studio.model.streaming import Travel
+from hidream_studio.model.transformer import Block, O1Transformer
 from hidream_studio.model.vision import VisionTower
 
 INIT_STD = 0.02  # upstream's initializer_range
 
 
 def empty_model(
-    config: ModelConfig, device: torch.device | str, dtype: torch.dtype, *, fp8: bool = False
+    config: ModelConfig,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    fp8: bool = False,
+    residency: Residency | None = None,
+    source: Checkpoint | None = None,
 ) -> O1Transformer:
     """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients.
 
     With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`.
+    With a `residency` whose blocks travel, those are kept in the host's memory (`model/streaming.py`), or read from
+    `source` in each pass; the table of the words' embeddings, of which a prompt needs a few rows, stays in the host's.
     """
     with torch.device("meta"), _NothingDrawn():
         model = O1Transformer(config)
     model = model.to(dtype)
     if fp8:
         use_fp8_linears(model.blocks)
+    if residency is not None and residency.travelling:
+        _let_travel(model, torch.device(device), residency, source)
     _allocate(model, device)
     return model.eval()
+
+
+def _let_travel(model: O1Transformer, device: torch.device, residency: Residency, source: Checkpoint | None) -> None:
+    fill = None if source is None else partial(_fill_block, source, model)
+    model.travel = Travel(list(model.blocks), residency, device, fill)
+    _allocate(model.embed, "cpu")
 
 
 def empty_tower(config: VisionConfig, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
@@ -52,6 +74,8 @@ def empty_tower(config: VisionConfig, device: torch.device | str, dtype: torch.d
 def _allocate(model: nn.Module, device: torch.device | str) -> None:
     for module in list(model.modules()):
         for name, parameter in module.named_parameters(recurse=False):
+            if parameter.device.type != "meta":
+                continue
             # not to_empty(): for meta tensors torch imports sympy there, for most of a second
             values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
             setattr(module, name, nn.Parameter(values, requires_grad=False))
@@ -109,7 +133,53 @@ def fill_model(
     CheckpointError
         when a file can no longer be read.
     """
-    _fill(model, checkpoint.tensors, slots(checkpoint.config), on_progress)
+    travel = model.travel
+    if travel is not None and travel.from_files:
+        coming = tuple(f"blocks.{number}." for number in travel.residency.travelling)
+        places = [slot for slot in slots(checkpoint.config) if not slot.parameter.startswith(coming)]
+        stored = {slot.key: checkpoint.tensors[slot.key] for slot in places}
+        _fill(model, stored, places, on_progress)
+    else:
+        _fill(at_home(model), checkpoint.tensors, slots(checkpoint.config), on_progress)
+
+
+def _fill_block(checkpoint: Checkpoint, model: O1Transformer, number: int, block: nn.Module) -> None:
+    """One block's weights from its file, to wherever its parameters are."""
+    places = [slot for slot in slots(checkpoint.config) if slot.parameter.startswith(f"blocks.{number}.")]
+    _fill(model, {slot.key: checkpoint.tensors[slot.key] for slot in places}, places, None)
+
+
+def at_home(model: O1Transformer) -> O1Transformer:
+    """The same weights, those that travel where they are kept: what lies in the slots is passing by."""
+    if model.travel is None:
+        return model
+    home = copy.copy(model)
+    home._modules = dict(model._modules)
+    kept = [model.travel.at_home(number, _shape_of_block(model)) for number in range(len(model.blocks))]
+    home.blocks = nn.ModuleList(there or here for there, here in zip(kept, model.blocks, strict=True))
+    return home
+
+
+def _shape_of_block(model: O1Transformer) -> nn.Module:
+    """One more block, without memory."""
+    with torch.device("meta"), _NothingDrawn():
+        block = Block(model.config).to(model.dtype)
+    if any(isinstance(module, Fp8Linear) for module in model.blocks.modules()):
+        use_fp8_linears(block)
+    return block
+
+
+def make_room(model: O1Transformer, count: int) -> int:
+    """Let so many more blocks travel, or as many as there are. Returns how many did; their memory is free then."""
+    if model.travel is None:
+        model.travel = Travel(list(model.blocks), Residency(len(model.blocks)), model.device)
+    fused = model.run_blocks
+    if fused is not None:
+        fused.forget()
+    moved = model.travel.give_way(count)
+    if fused is not None:
+        fused.look_again()
+    return moved
 
 
 def load_tower(stored: StoredTower, device: torch.device | str, dtype: torch.dtype) -> VisionTower:
@@ -135,12 +205,46 @@ def _fill(
     # in the order of the files, so that a disk reads them once from end to end
     tensors = sorted(stored.items(), key=lambda item: (item[1].file, item[1].offset))
     total, loaded = sum(tensor.nbytes for tensor in stored.values()), 0
+    scales = Scales(model.device)
     for piece in read_pieces(tensors, model.device):
-        slot = by_key[piece.key]
-        _set_rows(model, slot.parameter, slot.first_row + piece.first_row, piece.rows)
+        slot, one = by_key[piece.key], stored[piece.key]
+        first_row = slot.first_row + piece.first_row
+        if one.scaling is None:
+            _set_rows(model, slot.parameter, first_row, piece.rows)
+        else:
+            _set_scaled(model, slot.parameter, first_row, piece.rows, one.scaling, scales.of(one, piece))
         loaded += piece.rows.nbytes
         if on_progress is not None:
             on_progress(loaded / total)
+
+
+class Scales:
+    """Of one quantised tensor after the other, as their pieces come."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stored: StoredTensor | None = None
+        self._all = torch.empty(0)
+
+    def of(self, stored: StoredTensor, piece: Piece) -> Tensor:
+        """Of the piece's rows."""
+        assert stored.scaling is not None
+        if stored is not self._stored:
+            self._stored, (rows, columns) = stored, stored.shape
+            scale = read_whole(stored.scaling.scale).to(self._device)
+            blocks = stored.scaling.kind == "mxfp8"
+            self._all = block_scales(scale, rows, columns) if blocks else row_scales(scale, rows)
+        return self._all[piece.first_row : piece.first_row + len(piece.rows)]
+
+
+def _set_scaled(
+    model: O1Transformer | VisionTower, parameter: str, first_row: int, rows: Tensor, scaling: Scaling, scale: Tensor
+) -> None:
+    module = model.get_submodule(parameter.rpartition(".")[0])
+    if isinstance(module, Fp8Linear) and scaling.kind == "e4m3":  # no second loss
+        module.set_quantised(first_row, as_e4m3(rows), scale)
+    else:
+        _set_rows(model, parameter, first_row, values_of(rows, scaling.kind, scale, scaling.rotated))
 
 
 def _set_rows(model: O1Transformer | VisionTower, parameter: str, first_row: int, rows: Tensor) -> None:

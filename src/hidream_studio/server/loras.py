@@ -13,8 +13,8 @@ from starlette.datastructures import UploadFile
 from hidream_studio.errors import NotFoundError, RequestError
 from hidream_studio.job.loras import MAX_NAME_CHARS
 from hidream_studio.server.errors import answers
+from hidream_studio.server.sent_files import MAX_FORM_FIELDS
 from hidream_studio.server.state import StudioOfApp
-from hidream_studio.server.uploads import MAX_FORM_FIELDS
 from hidream_studio.service.loras import LoraEntry, thumbnail_of
 
 router = APIRouter(prefix="/api/loras", tags=["loras"])

@@ -57,6 +57,7 @@ class _Files:
     """What a job needs of this machine's disk."""
 
     init_image: bytes | None = None
+    references: tuple[bytes, ...] = ()
     loras: dict[str, str] = field(default_factory=dict)  # paths by hash
 
 
@@ -152,7 +153,7 @@ class Foreman:
         self._arriving += len(jobs)
         try:
             for active in jobs:
-                await self.check_draft(active)
+                await self.check_files(active)
             if loras := {use for active in jobs for use in active.job.loras}:
                 await asyncio.to_thread(self._lora_paths, loras)
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
@@ -164,10 +165,16 @@ class Foreman:
         self._dispatch()
         return views
 
-    async def check_draft(self, active: ActiveJob) -> None:
-        """Raises NotFoundError where the picture has vanished that a job goes on from."""
+    async def check_files(self, active: ActiveJob) -> None:
+        """Raises NotFoundError where the picture has vanished that a job goes on from, or one that it is drawn from."""
+        if active.needs_files:
+            await asyncio.to_thread(self._check_files, active)
+
+    def _check_files(self, active: ActiveJob) -> None:
         if active.needs_draft:
-            await asyncio.to_thread(self._library.file_path, str(active.job.parent_id))
+            self._library.file_path(str(active.job.parent_id))
+        for reference in active.job.references:
+            self._library.upload_path(reference.hash)
 
     def ask_cancel(self, active: ActiveJob) -> None:
         """End a waiting job now, and one that the worker has at its next step. Raises ConflictError when it ended."""
@@ -296,13 +303,13 @@ class Foreman:
         """Give the worker what it should hold now."""
         while self.worker.ready and not self._stopping and (active := self.queue.next_to_send()) is not None:
             active.enter("held")
-            if active.needs_draft or active.job.loras:
+            if active.needs_files or active.job.loras:
                 self._keep(self._give_with_files(active))
             else:
                 self._give(active, _Files())
 
     async def _give_with_files(self, active: ActiveJob) -> None:
-        """The draft's pixels travel with the job: the worker may be on another machine. Of LoRAs, hash and path do."""
+        """Pictures travel with the job: the worker may be on another machine. Of LoRAs, hash and path do."""
         try:
             files = await asyncio.to_thread(self._read_files, active)
         except StudioError as error:
@@ -319,7 +326,8 @@ class Foreman:
 
     def _read_files(self, active: ActiveJob) -> _Files:
         draft = self._read_draft(active) if active.needs_draft else None
-        return _Files(draft, self._lora_paths(active.job.loras))
+        references = tuple(self._library.upload_bytes(reference.hash) for reference in active.job.references)
+        return _Files(draft, references, self._lora_paths(active.job.loras))
 
     def _read_draft(self, active: ActiveJob) -> bytes:
         path = self._library.file_path(str(active.job.parent_id))
@@ -331,7 +339,8 @@ class Foreman:
 
     def _give(self, active: ActiveJob, files: _Files) -> None:
         draw = Draw(
-            active.id, active.job, active.lane, active.order, init_image=files.init_image, loras=files.loras
+            active.id, active.job, active.lane, active.order,
+            init_image=files.init_image, references=files.references, loras=files.loras,
         )  # fmt: skip
         self._supervisor.draw(active, draw)
 
