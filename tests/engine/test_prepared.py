@@ -1,4 +1,4 @@
-"""Pictures of jobs made ready beside the steps: read once for equal jobs, and what is wrong with one is its job's end."""
+"""Pictures of jobs made ready beside the steps: read once for equal jobs; what is wrong with one ends its job alone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_job_from_words_waits_for_nothing() -> None:
 def test_what_is_wrong_with_a_picture_is_told_to_its_job_and_tried_anew() -> None:
     preparer = Preparer(HIDREAM_O1_IMAGE)
     with pytest.raises(RequestError, match=r"references\.0 is damaged"):
-        preparer.ask(job(), (WIDE[:5000],)).result()
+        preparer.ask(job(), (WIDE[: len(WIDE) // 2],)).result()
     with pytest.raises(WorkerError, match="0 files came for 1 references"):
         preparer.ask(job(), ()).result()
     assert len(preparer.ask(job(), (WIDE,)).result()) == 1
