@@ -123,6 +123,17 @@ def test_an_upload_goes_with_the_last_picture_that_needs_it(library: Library) ->
     assert not is_here(library, shared)
 
 
+def test_an_upload_that_is_sent_anew_stays_for_who_is_about_to_use_it(library: Library) -> None:
+    upload = library.add_upload(picture())
+    image_id = drawn(library, upload)
+    time.sleep(0.002)  # times are kept to the millisecond
+    library.add_upload(picture())
+    library.delete_image(image_id)
+    assert is_here(library, upload)
+    library.delete_image(drawn(library, upload))
+    assert not is_here(library, upload)
+
+
 def test_an_upload_that_nobody_used_goes_after_a_day(library: Library, data: Path) -> None:
     new, old, resent = (library.add_upload(picture(number)) for number in range(3))
     for upload in (old, resent):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Select, delete, exists, select
+from sqlalchemy import Select, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
@@ -148,7 +148,7 @@ class Uploads:
             tie(session, record.id, (reference.hash for reference in record.job.references))
 
     def sweep(self) -> None:
-        """Let go of what no job and no picture needs: at once where one did, after a day where none ever did."""
+        """Let go of what no job and no picture needs: at once where one did, a day after it was sent where none did."""
         with self._changing:
             with self._database.writing() as session:
                 gone = [row.hash for row in session.scalars(_needless())]
@@ -165,7 +165,7 @@ class Uploads:
         columns = {name: value for name, value in vars(upload).items() if name != "notes"}
         with self._database.writing() as session:
             session.merge(UploadRow(**columns, notes=list(upload.notes), added_at=added_at or utc_now()))
-        self._known = {**self._known, upload.hash: upload}
+        self._known[upload.hash] = upload
 
     def _adopt(self, path: Path) -> None:
         """A file whose row is lost with its database; one that is not what it is called is left alone."""
@@ -199,9 +199,15 @@ def _needless() -> Select[UploadRow]:
     needed = links.join(JobRow, JobRow.id == JobUploadRow.job_id).where(
         (JobRow.state != "finished") | JobRow.image_id.is_not(None)
     )
+    last_use = (
+        select(func.max(JobRow.created_at))
+        .join(JobUploadRow, JobRow.id == JobUploadRow.job_id)
+        .where(JobUploadRow.upload_hash == UploadRow.hash)
+        .scalar_subquery()
+    )
+    used_since_sent = UploadRow.added_at <= last_use  # else somebody has sent it anew, and is about to use it
     old = utc_text(datetime.now(UTC) - UNUSED_KEPT)
-    ever_used = exists(links)
-    return select(UploadRow).where(~exists(needed)).where(ever_used | (UploadRow.added_at < old))
+    return select(UploadRow).where(~exists(needed)).where(used_since_sent | (UploadRow.added_at < old))
 
 
 def _upload(row: UploadRow) -> Upload:
