@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.ids import is_id
@@ -43,11 +43,14 @@ def known_shape(kind: str, identifier: str) -> str:
     return identifier
 
 
-def _job_id(job_id: str) -> str:
+IdInPath = Annotated[str, Path(json_schema_extra={"pattern": "^[0-9a-v]{26}$"})]  # told; others are not found
+
+
+def _job_id(job_id: IdInPath) -> str:
     return known_shape("job", job_id)
 
 
-def _image_id(image_id: str) -> str:
+def _image_id(image_id: IdInPath) -> str:
     return known_shape("picture", image_id)
 
 

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.job.references import MAX_REFERENCES
@@ -35,7 +35,7 @@ _BODY = {
 }
 
 
-def _upload_id(upload_id: str) -> str:
+def _upload_id(upload_id: Annotated[str, Path(json_schema_extra={"pattern": f"^{UPLOAD_ID}$"})]) -> str:
     if not re.fullmatch(UPLOAD_ID, upload_id):
         shown = upload_id[:70].encode("ascii", "backslashreplace").decode("ascii")
         raise NotFoundError(f"there is no upload {shown}", field="id")
