@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hidream_studio.errors import RequestError
 from hidream_studio.job.from_pictures import references_again
 from hidream_studio.job.job import Job, pin
+from hidream_studio.job.loras import MAX_STRENGTH
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, HIDREAM_O1_IMAGE_DEV, ModelProfile, profile_by_id
 from hidream_studio.job.references import Reference
 from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, FinishRequest, GenerationRequest
@@ -31,6 +32,19 @@ PROMPTS = st.one_of(st.text(_LETTERS, max_size=40), st.lists(_LINES, min_size=1,
 )
 _FLOATS = st.floats(0.01, 100, allow_subnormal=False)
 _SIDES = st.integers(241, 2300)
+
+
+_LORAS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": st.text("aé _-.1()", min_size=1, max_size=8),
+            "strength": st.floats(-MAX_STRENGTH, MAX_STRENGTH),
+            "hash": st.text("0123456789abcdef", min_size=64, max_size=64),
+        }
+    ),
+    max_size=3,
+    unique_by=lambda lora: lora["name"],
+)
 
 
 def _or_none(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -77,6 +91,7 @@ def jobs(draw: st.DrawFn, *, pictures: bool = False) -> tuple[Job, ModelProfile]
         "shift": draw(_or_none(_FLOATS)),
         "noise_scale": draw(_or_none(_FLOATS)),
         "noise": draw(st.sampled_from(["upstream", "linked"])),
+        "loras": draw(_or_none(_LORAS)),
         **beside,
     }
     if pictures and asked["recipe"] == "dev":

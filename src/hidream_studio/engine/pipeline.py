@@ -103,6 +103,7 @@ class Pipeline:
         self.precision = precision
         self.model_name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
+        self.checkpoint_folder = checkpoint.folder
         mode = "eager" if model.run_blocks is None else "fused"
         self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model

@@ -78,11 +78,10 @@ class Job:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, field by field; a job from words alone says nothing of pictures, as before there were any."""
+        """As JSON has it, field by field; of pictures and LoRAs nothing where there are none."""
         values: dict[str, Any] = to_json(self)
-        if self.references:
-            return values
-        return {name: value for name, value in values.items() if name not in _OF_PICTURES}
+        absent = (frozenset() if self.references else _OF_PICTURES) | (frozenset() if self.loras else _OF_LORAS)
+        return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
@@ -91,6 +90,7 @@ class Job:
 
 
 _OF_PICTURES = frozenset({"references", "layout", "keep_aspect"})
+_OF_LORAS = frozenset({"loras"})
 
 # What a request and a job both have. `pin` takes these over as they are asked, where it does not say otherwise.
 ASKED_FIELDS = tuple(field.name for field in fields(Job) if field.name in GenerationRequest.model_fields)
@@ -148,9 +148,9 @@ def pin(
         "requested_width": width,
         "requested_height": height,
         "snap_resolution": snap,
+        "loras": tuple(map(_pinned_lora, request.loras or ())),
         "references": references,
         "keep_aspect": from_pictures.keeps_aspect(request, references),
-        "loras": tuple(map(_pinned_lora, request.loras)),
     }
     job = Job(**{**asked, **pinned, **values})
     told = size.adjustments + adjustments + shifted + from_pictures.warnings(job, profile)

@@ -98,7 +98,7 @@ class GenerationRequest(BaseModel):
     references: References | None = None  # pictures to draw from, in the order that the prompt means
     layout: tuple[Box4, ...] | None = None  # where each of them stands: a box is [x1, x2, y1, y2], each 0 to 1
     keep_aspect: bool | None = None  # of the one reference; None: yes, where neither size nor layout is asked for
-    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] = ()  # in any order
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None  # in any order
 
     @field_validator("layout", mode="before")
     @classmethod
@@ -113,8 +113,8 @@ class GenerationRequest(BaseModel):
 
     @field_validator("loras")
     @classmethod
-    def _each_once(cls, loras: tuple[LoraAsked, ...]) -> tuple[LoraAsked, ...]:
-        names = [lora.name for lora in loras]
+    def _each_once(cls, loras: tuple[LoraAsked, ...] | None) -> tuple[LoraAsked, ...] | None:
+        names = [lora.name for lora in loras or ()]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
         return loras

@@ -15,6 +15,7 @@ from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
 from hidream_studio.page.components import Back, DropZone, Hotkeys
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.feed import Feed
+from hidream_studio.page.picks import KeptPicks
 from hidream_studio.page.regions.bar import Bar
 from hidream_studio.page.regions.compose import Compose
 from hidream_studio.page.regions.inspector import Inspector
@@ -22,7 +23,6 @@ from hidream_studio.page.regions.overlays import Overlays
 from hidream_studio.page.regions.sheet import SheetRegion
 from hidream_studio.page.regions.tray import Tray
 from hidream_studio.page.state.guard import Guard, explain
-from hidream_studio.page.state.picks import KeptPicks
 from hidream_studio.page.state.pictures import missing_words
 from hidream_studio.page.state.restore import restored_from_file, says_nothing
 from hidream_studio.page.state.session import Session

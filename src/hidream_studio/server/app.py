@@ -23,6 +23,7 @@ from hidream_studio.server import (
     images,
     jobs,
     login,
+    loras,
     openai_api,
     presets,
     uploads,
@@ -40,7 +41,7 @@ from hidream_studio.server.token_check import TokenMiddleware
 from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 
-ROUTERS = (generate, edit, jobs, event_stream, images, uploads, presets, openai_api, health)
+ROUTERS = (generate, edit, jobs, event_stream, images, uploads, loras, presets, openai_api, health)
 OWN_PATHS = (
     "/api/{rest:path}",
     "/v1/{rest:path}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hidream_studio.model.lora_file import MAX_FILE_BYTES
 from hidream_studio.server.errors import BodyTooLarge, body_too_large_response
 from hidream_studio.server.root_path import route_path
 
@@ -15,11 +16,14 @@ PICTURES_LIMIT_BYTES = 256 << 20  # several pictures as files; what is over 1 Mi
 DRAIN_FACTOR = 16  # how much more than the limit is read and thrown away, so that the client hears the answer
 MAX_DRAIN_BYTES = 1 << 30
 FILE_PATHS = ("/api/images/import", "/_nicegui/")
+LORA_PATH = "/api/loras"
 PICTURES_JSON_PATHS = frozenset({"/generate/t2i", "/api/jobs", "/api/sheets", "/api/estimate", "/api/resolve"})
 PICTURES_PATHS = frozenset({"/api/uploads", "/generate/edit", "/v1/images/edits"})
 
 
 def limit_for(path: str) -> int:
+    if path == LORA_PATH:
+        return MAX_FILE_BYTES + (1 << 20)  # with a form around it
     if path in PICTURES_PATHS:
         return PICTURES_LIMIT_BYTES
     if path in PICTURES_JSON_PATHS:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.loras import MAX_LORAS, LoraAsked
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import GenerationRequest, Guidance, Prompt, References, Seed, Steps
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, parse_size
@@ -59,6 +60,7 @@ class ImagesRequest(BaseModel):
     seed: Seed | None = None  # of the first picture; the others count up
     negative_prompt: Annotated[str, Field(max_length=10_000)] | None = None
     snap_resolution: StrictBool | None = None  # absent: a size is rendered as asked
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -95,6 +97,7 @@ def generation_request(
     values = {
         "prompt": body.prompt, "negative_prompt": body.negative_prompt, "seed": seed, "steps": steps,
         "guidance_scale": guidance, "width": width, "height": height, "snap_resolution": snap,
+        "loras": body.loras,
         "references": references,
     }  # fmt: skip
     return parse_request(GenerationRequest, values)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import ConflictError, RequestError, naming
+from hidream_studio.errors import CheckpointError, ConflictError, RequestError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
@@ -16,9 +17,13 @@ from hidream_studio.job.record import JobError, JobRecord, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
 from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
+from hidream_studio.job.workload import lora_share
 from hidream_studio.library.records import ImageRecord
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
+from hidream_studio.service.loras import LoraShelf
 from hidream_studio.service.references import FindUpload, looked_up
 from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
 from hidream_studio.service.views import Estimate, SheetEstimate
@@ -32,6 +37,8 @@ class Resolver:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
         self._find_upload = find_upload
+        self.loras = LoraShelf(settings.loras_folder, self._model_config)
+        self._read_config: tuple[Path, ModelConfig | None] | None = None
         self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile, settings.tokenizer)
         self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
@@ -46,9 +53,12 @@ class Resolver:
         """
         if lane is None and isinstance(request, JobRequest):
             lane = request.lane
+        loras, renamed = self.loras.found(request.loras or ())
+        if loras:
+            request = request.model_copy(update={"loras": loras})
         references, converted = looked_up(request, self._find_upload)
         pinned = self._checked(pin(request, self.profile, lane=lane, references=references))
-        return replace(pinned, adjustments=pinned.adjustments + converted)
+        return replace(pinned, adjustments=pinned.adjustments + converted + renamed)
 
     def check_takes_pictures(self, request: GenerationRequest) -> None:
         """Before any is stored. Raises RequestError where there are some, and the model takes none."""
@@ -112,7 +122,9 @@ class Resolver:
 
     def predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
         """Seconds of work; `text_kept` where a job with its prompt goes right before it."""
-        return self._costs.predict(self.checkpoint.work(job), text_kept=text_kept)
+        predicted = self._costs.predict(self.checkpoint.work(job), text_kept=text_kept)
+        share = lora_share(self.checkpoint.shape, self.loras.values(job.loras)) if job.loras else 0.0
+        return predicted.longer(1 + share) if share else predicted
 
     def estimate(self, pinned: PinnedJob, *, drain_s: float) -> Estimate:
         """What it would cost and become, behind `drain_s` of other work."""
@@ -167,6 +179,19 @@ class Resolver:
     def close(self) -> None:
         """Learn no more."""
         self._costs.close()
+
+    def _model_config(self) -> ModelConfig | None:
+        """Of the checkpoint that is served, read once; None while it is not here, or not readable."""
+        folder = self.checkpoint.folder
+        if folder is None:
+            return None
+        if self._read_config is None or self._read_config[0] != folder:
+            try:
+                config = open_checkpoint(str(folder)).config
+            except CheckpointError:
+                config = None
+            self._read_config = folder, config
+        return self._read_config[1]
 
     def _checked(self, pinned: PinnedJob) -> PinnedJob:
         self.checkpoint.check(pinned.job)

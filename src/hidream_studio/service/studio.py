@@ -46,6 +46,7 @@ from hidream_studio.service.views import (
 )
 from hidream_studio.settings import Settings
 
+WATCH_LORAS_S = 2.0
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
 LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
@@ -68,6 +69,8 @@ class Studio:
         self.settings = settings
         self.library = library
         self._resolver = Resolver(settings, library.cost_samples(), library.upload)
+        self.loras = self._resolver.loras
+        self._watching: asyncio.Task[None] | None = None
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
@@ -81,6 +84,7 @@ class Studio:
             queue_limit=settings.queue_limit,
             library=library,
             archive=self._archive,
+            lora_paths=self.loras.paths,
             events=self._events,
             on_end=self._job_ended,
             on_worker=self._worker_changed,
@@ -98,6 +102,8 @@ class Studio:
 
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
+        await asyncio.to_thread(self.loras.scan, hashes=False)
+        self._watching = asyncio.create_task(self._watch_loras())
         pending = await self._archive.write(self.library.pending_jobs)
         left = await self._archive.write(self.library.jobs_of_other_versions)
         self._of_other_versions = [view_of(record) for record in left]
@@ -116,6 +122,8 @@ class Studio:
         if self._stopped:
             return
         self._stopped = True
+        if self._watching is not None:
+            self._watching.cancel()
         await self._foreman.stop()
         self._resolver.close()
         self._events.close()
@@ -140,6 +148,7 @@ class Studio:
             when the job cannot be written.
         """
         request = await self.keep_references(request)
+        await self._look_for_loras([request])
         return (await self._admit([(self._resolver.pin(request, lane), _as_asked(request))], sheet_id))[0]
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
@@ -162,6 +171,7 @@ class Studio:
             with naming(f"{index}.{{}}".format if field is None else str):
                 kept.append(await self.keep_references(request))
         requests = kept
+        await self._look_for_loras(requests)
         pinned = self._resolver.pin_all(requests, numbered=field is None)
         views = await self._admit(list(zip(pinned, map(_as_asked, requests), strict=True)), sheet_id)
         return SheetView(sheet_id, tuple(views))
@@ -174,6 +184,7 @@ class Studio:
         Nothing is cancelled when `request` cannot be drawn.
         """
         request = await self.keep_references(request)
+        await self._look_for_loras([request])
         pinned = self._resolver.pin(request, lane)
         self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
@@ -398,6 +409,18 @@ class Studio:
         """Whether a picture can be drawn now."""
         return health_of(self._foreman.worker, self._resolver.checkpoint, self.settings)
 
+    async def _watch_loras(self) -> None:
+        """Files come and go while we run."""
+        while True:
+            await asyncio.to_thread(self.loras.scan)
+            await asyncio.sleep(WATCH_LORAS_S)
+
+    async def _look_for_loras(self, requests: Sequence[GenerationRequest]) -> None:
+        """Those that are asked for, as they are on disk now."""
+        asked = {lora for request in requests for lora in request.loras or ()}
+        if asked:
+            await asyncio.to_thread(self.loras.ready, asked)
+
     def _read_draft(self, image_id: str, request: FinishRequest) -> ImageRecord:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
@@ -463,7 +486,7 @@ class Studio:
         return active
 
     def _job_ended(self, view: JobView) -> None:
-        if view.state == "finished" and view.timings is not None:
+        if view.state == "finished" and view.timings is not None and not view.job.loras:  # of the base alone
             sample = self._resolver.learn(view.job, view.timings)
             self._archive.write_later(self.library.add_cost_sample, sample)
         for listener in list(self._listeners):
