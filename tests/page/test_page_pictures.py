@@ -92,7 +92,7 @@ def test_a_picture_is_dropped_edited_finished_recalled_and_outlives_what_was_mad
     drop_bytes(page, lying_photo(1), "harbour.jpg")
     expect(page.locator(TILES)).to_have_count(1)
     assert names(page) == ["harbour.jpg"]
-    expect(page.locator(".toast")).to_contain_text("harbour.jpg: turned as its EXIF says.")
+    expect(page.get_by_text("harbour.jpg: turned as its EXIF says.")).to_be_visible()
     page.wait_for_function("() => document.querySelector('.picture-thumb img')?.naturalHeight > 0")
 
     # its shape is kept, where that is large enough, unless it is switched off
@@ -165,7 +165,7 @@ def test_ten_pictures_stand_in_the_order_that_hands_and_keys_give_them(visitor):
     expect(page.locator("input.picture-name").first).to_have_value("0.png")
     page.keyboard.press("Delete")
     expect(page.locator(TILES)).to_have_count(9)
-    page.locator(".toast button", has_text="Undo").click()
+    page.locator(".toast button", has_text="Undo").last.click()
     expect(page.locator(TILES)).to_have_count(10)
     name = page.locator("input.picture-name").first
     name.fill("the coat")

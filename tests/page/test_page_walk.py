@@ -52,7 +52,7 @@ def test_the_whole_loop(visitor):
     expect(page.locator(".cell.rejected")).to_have_count(0)
 
     page.keyboard.press("p")
-    expect(page.locator(".toast").last).to_contain_text("vision tower")
+    expect(page.locator(".toast").last).to_contain_text("takes no pictures as input")
 
     # pick two and compare them; zoom is locked
     cell(page, 0).click()
