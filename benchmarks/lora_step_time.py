@@ -1,4 +1,4 @@
-"""How long a step takes with LoRAs beside the weights, on this GPU: random weights of the 8B shape, LoRAs on all linears.
+"""How long a step takes with LoRAs beside the weights, on this GPU: random weights of the 8B shape, all linears.
 
     python benchmarks/lora_step_time.py [--variants bf16 fp8] [--size 2048] [--json OUT.json]
 
