@@ -6,6 +6,9 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.sizes import MAX_AREA_PX
 from hidream_studio.page.state.compose import (
+    Axis,
+    ComposeState,
+    LoraLine,
     first_state,
     in_shape,
     plan,
@@ -13,6 +16,7 @@ from hidream_studio.page.state.compose import (
     stored_state,
     with_preset,
 )  # fmt: skip
+from hidream_studio.service.variations import sheet_requests
 
 TINY = profile_by_id("o1-tiny")
 
@@ -93,3 +97,17 @@ def test_another_shape_has_about_the_same_area_and_stays_inside_the_limits(side,
     assert width / height == pytest.approx(ratio, rel=0.1)  # small sizes, too: they grow where they must
     if side >= 1024:
         assert width * height == pytest.approx(side * side, rel=0.12)
+
+
+def test_strengths_of_loras_are_crossed_and_swept():
+    state = ComposeState(
+        count=1, prompt="a cat", seed="7", loras=(LoraLine(name="ink", strength="0, 0.5"), LoraLine(name="cat"))
+    )
+    wanted = plan(state, TINY, random_seed=1)
+    assert [[(lora.name, lora.strength) for lora in mix] for mix in wanted.loras] == [
+        [("ink", 0.0), ("cat", 1.0)], [("ink", 0.5), ("cat", 1.0)],
+    ]  # fmt: skip
+    assert wanted.axes == (Axis("strengths", wanted.loras),)
+    assert [request.loras for request in sheet_requests(wanted.sheet(), queue_limit=9)] == list(wanted.loras)
+    with pytest.raises(RequestError, match="strength is 3; it must be between -2 and 2"):
+        plan(state.changed(loras=(LoraLine(name="ink", strength="3"),)), TINY, random_seed=1)

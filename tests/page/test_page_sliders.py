@@ -6,6 +6,9 @@ import pytest
 from page_helpers import cell, compose, drawn, reload
 from playwright.sync_api import expect
 
+from hidream_studio.model.checkpoint import open_checkpoint
+from lora_making import make_lora
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
@@ -47,3 +50,42 @@ def test_a_final_that_keeps_the_composition_is_drawn_as_strongly_as_the_slider_s
     assert strength == 0.8
     mode.select_option("re-render")  # what is remembered is every test's
     expect(page.locator(".strength")).to_be_hidden()
+
+
+def test_loras_are_found_chosen_swept_and_shown(visitor, golden_checkpoint, tmp_path):
+    for seed, name in enumerate(("ink", "old film")):
+        make_lora(tmp_path / f"{name}.safetensors", open_checkpoint(str(golden_checkpoint)), seed)
+        content = (tmp_path / f"{name}.safetensors").read_bytes()
+        assert visitor.server.client.post("/api/loras", params={"name": name}, content=content).status_code == 201
+    page = visitor.open()
+    compose(page, "a newt with style", count=1)
+    page.get_by_role("textbox", name="Steps;").fill("2")
+    page.locator("summary", has_text="LoRAs").click()
+    page.get_by_role("textbox", name="Find a LoRA").fill("FILM")
+    found = page.locator(".loras-found button")
+    expect(found).to_have_text(["old film"])
+    found.click()
+    expect(found).to_have_count(0)
+    page.get_by_role("textbox", name="Find a LoRA").fill("")
+    found.get_by_text("ink").click()
+    strength, thumb = (
+        page.get_by_role("textbox", name="Strengths of ink"),
+        page.get_by_role("slider", name="Strength of ink"),
+    )
+    thumb.fill("-0.5")
+    expect(strength).to_have_value("-0.5")
+    strength.fill("0, 0.5, 1")
+    expect(page.locator(".compose-go .hint")).to_have_text("Contact sheet: 3 strengths")
+    expect(page.locator(".generate")).to_contain_text("Generate 3")
+    page.locator(".generate").click()
+    expect(page.locator(".group").first.locator(".cell.is-finished")).to_have_count(3)
+    cell(page, 1).click()
+    expect(page.locator(".facts")).to_contain_text("ink 0.5, old film 1")
+    page.get_by_role("button", name="Without old film").click()
+    page.get_by_role("button", name="Recall settings").click()
+    expect(page.get_by_role("textbox", name="Strengths of old film")).to_have_value("1")
+    expect(strength).to_have_value("0.5")
+    for name in ("old film", "ink"):
+        page.get_by_role("button", name=f"Without {name}").click()
+        assert visitor.server.client.delete(f"/api/loras/{name}").status_code == 204
+    expect(page.locator(".loras-chosen .lora")).to_have_count(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_LORAS = 8
 MAX_STRENGTH = 2.0  # either way
@@ -27,6 +27,17 @@ class LoraAsked(BaseModel):
     hash: LoraHash | None = None  # SHA-256 of the file; None: whatever has the name
 
 
+def each_once(loras: tuple[LoraAsked, ...]) -> tuple[LoraAsked, ...]:
+    """Raises ValueError where one is named twice."""
+    names = [lora.name for lora in loras]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
+    return loras
+
+
+LorasAsked = Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS), AfterValidator(each_once)]
+
+
 @dataclass(frozen=True)
 class LoraUse:
     """One LoRA of a job. At strength 0 it is as good as none."""
@@ -34,8 +45,3 @@ class LoraUse:
     name: str
     strength: float
     hash: str  # SHA-256 of its file, in hexadecimal
-
-
-def words(name: str, strength: float) -> str:
-    """As people read it."""
-    return f"{name} {strength:g}"

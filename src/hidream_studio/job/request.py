@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hidream_studio.job.loras import MAX_LORAS, LoraAsked
+from hidream_studio.job.loras import LorasAsked
 from hidream_studio.job.profiles import PresetId, Recipe, Sampler
 from hidream_studio.job.references import MAX_REFERENCES
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX
@@ -98,7 +98,7 @@ class GenerationRequest(BaseModel):
     references: References | None = None  # pictures to draw from, in the order that the prompt means
     layout: tuple[Box4, ...] | None = None  # where each of them stands: a box is [x1, x2, y1, y2], each 0 to 1
     keep_aspect: bool | None = None  # of the one reference; None: yes, where neither size nor layout is asked for
-    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None  # in any order
+    loras: LorasAsked | None = None  # in any order
 
     @field_validator("layout", mode="before")
     @classmethod
@@ -110,14 +110,6 @@ class GenerationRequest(BaseModel):
                 {"expected": "[[x1, x2, y1, y2], …]"},
             )  # fmt: skip
         return layout
-
-    @field_validator("loras")
-    @classmethod
-    def _each_once(cls, loras: tuple[LoraAsked, ...] | None) -> tuple[LoraAsked, ...] | None:
-        names = [lora.name for lora in loras or ()]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"must name each LoRA once; {twice!r} is there {names.count(twice)} times")
-        return loras
 
     @field_validator("prompt")
     @classmethod
@@ -170,4 +162,5 @@ class SheetRequest(BaseModel):
     steps: Annotated[list[Steps], Field(min_length=1, max_length=100)] | None = None
     guidance_scale: Annotated[list[Guidance], Field(min_length=1, max_length=100)] | None = None
     sizes: Annotated[list[tuple[Side, Side]], Field(min_length=1, max_length=100)] | None = None
+    loras: Annotated[list[LorasAsked], Field(min_length=1, max_length=100)] | None = None  # each with its strengths
     n: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None

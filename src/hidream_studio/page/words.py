@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from hidream_studio.job.loras import LoraUse
 
 TIMES = "×"
 SNAP = "Snap to the model's own sizes"  # the switch, and what a note calls it
@@ -44,6 +47,11 @@ def size(width: int, height: int) -> str:
 def number(value: float) -> str:
     """A guidance scale or strength without needless zeros: 5, 3.5, 0.75."""
     return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def loras(used: Iterable[LoraUse]) -> str:
+    """LoRAs and their strengths: "cat 1, ink 0.8"."""
+    return ", ".join(f"{use.name} {number(use.strength)}" for use in sorted(used, key=lambda use: use.name))
 
 
 def field(name: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
-from hidream_studio.job.loras import MAX_LORAS, LoraAsked
+from hidream_studio.job.loras import LorasAsked
 from hidream_studio.job.profiles import PresetId
 from hidream_studio.job.request import GenerationRequest, Guidance, Prompt, References, Seed, Steps
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, parse_size
@@ -60,7 +60,7 @@ class ImagesRequest(BaseModel):
     seed: Seed | None = None  # of the first picture; the others count up
     negative_prompt: Annotated[str, Field(max_length=10_000)] | None = None
     snap_resolution: StrictBool | None = None  # absent: a size is rendered as asked
-    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None
+    loras: LorasAsked | None = None
 
     @model_validator(mode="before")
     @classmethod

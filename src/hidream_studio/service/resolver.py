@@ -158,6 +158,7 @@ class Resolver:
                 more_steps = sum(steps_taken) - len(steps_taken) * job.steps
                 seconds += count * (len(steps_taken) * predicted.seconds + more_steps * predicted.step_s)
         settings = len(sizes) * len(steps) * len(guidances)
+        seconds *= self._more_with(sheet)
         return SheetEstimate(
             pictures=pictures, seconds=seconds * pictures / settings,
             sizes=tuple(self.estimate(pinned, drain_s=drain_s) for pinned in sizes),
@@ -179,6 +180,14 @@ class Resolver:
     def close(self) -> None:
         """Learn no more."""
         self._costs.close()
+
+    def _more_with(self, sheet: SheetRequest) -> float:
+        """How much longer the pictures of a sheet take with its mixes of LoRAs than with its first one."""
+        mixes = [self.pin(sheet.request.model_copy(update={"loras": loras})) for loras in sheet.loras or ()]
+        if not mixes:
+            return 1.0
+        seconds = [self.predict(pinned.job).seconds for pinned in mixes]
+        return sum(seconds) / len(seconds) / self.predict(self.pin(sheet.request).job).seconds
 
     def _model_config(self) -> ModelConfig | None:
         """Of the checkpoint that is served, read once; None while it is not here, or not readable."""

@@ -34,16 +34,18 @@ def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationR
     """
     seeds = _seeds(sheet)
     check_sheet(sheet, queue_limit=queue_limit)
-    sizes, steps, guidances = (values or [None] for values in (sheet.sizes, sheet.steps, sheet.guidance_scale))
+    lists = (sheet.sizes, sheet.steps, sheet.guidance_scale, sheet.loras)
+    sizes, steps, guidances, loras = (values or [None] for values in lists)
     return [
-        sheet.request.model_copy(update=dict(_changes(*values))) for values in product(sizes, steps, guidances, seeds)
+        sheet.request.model_copy(update=dict(_changes(*values)))
+        for values in product(sizes, steps, guidances, seeds, loras)
     ]
 
 
 def check_sheet(sheet: SheetRequest, *, queue_limit: int) -> int:
     """How many jobs the sheet makes, without making them. Raises RequestError where they are too many."""
     count = sheet.n or len(sheet.seeds or [None])
-    for values in (sheet.sizes, sheet.steps, sheet.guidance_scale):
+    for values in (sheet.sizes, sheet.steps, sheet.guidance_scale, sheet.loras):
         count *= len(values or [None])
     check_count(count, queue_limit=queue_limit, field=_longest_list(sheet))
     return count
@@ -80,7 +82,7 @@ def axis_requests(sheet: SheetRequest) -> dict[str, list[GenerationRequest]]:
     return {name: [request(**{name: value}) for value in values or [None]] for name, values in lists.items()}
 
 
-def _changes(size: Any, steps: Any, guidance: Any, seed: int) -> Iterator[tuple[str, Any]]:
+def _changes(size: Any, steps: Any, guidance: Any, seed: int, loras: Any = None) -> Iterator[tuple[str, Any]]:
     yield "seed", seed
     if size is not None:
         yield "width", size[0]
@@ -89,6 +91,8 @@ def _changes(size: Any, steps: Any, guidance: Any, seed: int) -> Iterator[tuple[
         yield "steps", steps
     if guidance is not None:
         yield "guidance_scale", guidance
+    if loras is not None:
+        yield "loras", loras
 
 
 def _seeds(sheet: SheetRequest) -> list[int]:
@@ -111,6 +115,7 @@ def _longest_list(sheet: SheetRequest) -> str:
     lengths = {
         "seeds": len(sheet.seeds or ()), "n": sheet.n or 0, "steps": len(sheet.steps or ()),
         "guidance_scale": len(sheet.guidance_scale or ()), "sizes": len(sheet.sizes or ()),
+        "loras": len(sheet.loras or ()),
     }  # fmt: skip
     return max(lengths, key=lambda name: lengths[name])
 

@@ -13,6 +13,7 @@ from hidream_studio.job.profiles import Preset, Recipe
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
+from hidream_studio.page.regions.loras import LorasRegion
 from hidream_studio.page.regions.pictures import OF_PICTURES, PicturesRegion
 from hidream_studio.page.state.compose import MAX_COUNT, Plan, base_preset, in_shape, plan, with_preset
 from hidream_studio.page.state.fields import sizes_of
@@ -44,6 +45,7 @@ class Compose:
                 self._draw_presets()
                 self._draw_size()
                 self._draw_numbers()
+                self._loras = LorasRegion(session)
                 self._draw_more()
                 self._draw_also()
                 self._live = self._switch("Live: draw a draft when I stop typing", "live")
@@ -265,6 +267,7 @@ class Compose:
         self._seed.set(state.seed)
         self._snap.set(aria_checked="true" if state.snap else "false")
         self._live.set(aria_checked="true" if state.live else "false")
+        self._loras.rewrite()
         self._sampler.set(value=state.sampler or "")
         self._noise.set(value=state.noise)
         if state.negative:

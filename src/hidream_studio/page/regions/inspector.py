@@ -366,6 +366,7 @@ def _facts(version: Version) -> list[tuple[str, str]]:
         ("Size", rendered if asked == rendered else f"{asked} asked → {rendered}"),
         ("Steps", str(job.steps)),
         ("Guidance", words.number(job.guidance_scale)),
+        *([("LoRAs", words.loras(job.loras))] if job.loras else []),
         ("Sampler", f"{job.sampler}, shift {words.number(job.shift)}"),
         ("Estimate → took", took(version)),
         ("Made by", _made_by(version)),

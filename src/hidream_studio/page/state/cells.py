@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.page import words
 from hidream_studio.page.state.versions import LIVE, Version, badge_of, version_words
@@ -222,6 +223,12 @@ class ContactAxes:
         return [divmod(at, len(self.columns)) for at, key in enumerate(self.order) if key is not None]
 
 
+def _strengths(job: Job) -> tuple[tuple[float, ...], str]:
+    """Of a picture's LoRAs, in the order of their names."""
+    loras = sorted(job.loras, key=lambda use: use.name)
+    return tuple(use.strength for use in loras), words.loras(job.loras) or "no LoRA"
+
+
 def contact_axes(roots: list[Version]) -> ContactAxes | None:
     """Rows and columns of a sweep; None where nothing but the seed differs, or where two cells claim one place."""
     axes: dict[str, list[tuple[tuple[float, ...], str]]] = {}  # of each picture: what to sort by, and its label
@@ -231,13 +238,14 @@ def contact_axes(roots: list[Version]) -> ContactAxes | None:
             ("size", size, words.size(*size)),
             ("steps", (job.steps,), f"{job.steps} steps"),
             ("guidance", (job.guidance_scale,), f"guidance {words.number(job.guidance_scale)}"),
+            ("strength", *_strengths(job)),
             ("seed", (job.seed,), f"seed {job.seed}"),
         ):
             axes.setdefault(name, []).append((value, label))
     swept = [name for name, labels in axes.items() if len(set(labels)) > 1]
     if not swept or swept == ["seed"]:
         return None
-    column_axis = next(name for name in ("steps", "guidance", "size") if name in swept)
+    column_axis = next(name for name in ("steps", "guidance", "strength", "size") if name in swept)
     row_axes = [name for name in swept if name != column_axis]
     # sorted, so that nothing changes its place when the first of a row or column is thrown out
     columns = sorted(set(axes[column_axis]))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, asked_again, pin
+from hidream_studio.job.loras import MAX_LORAS, LoraAsked, LoraHash
 from hidream_studio.job.profiles import ModelProfile, Preset, PresetId, Sampler
 from hidream_studio.job.references import MAX_REFERENCES, kept_side, kept_size
 from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, Noise, SheetRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
-from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
+from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of, strengths_of
 from hidream_studio.page.state.pictures import (
     Picture,
     Pictures,
@@ -33,13 +36,23 @@ MAX_LINE_CHARS = 2000
 MAX_COUNT = 64  # pictures at one click; a sweep may be larger
 _WITH_CONTROLS = frozenset(  # fields of a request that the column shows
     {"prompt", "negative_prompt", "preset", "width", "height", "steps", "guidance_scale", "seed", "snap_resolution",
-     "sampler", "noise", "references", "layout", "keep_aspect"}
+     "sampler", "noise", "references", "layout", "keep_aspect", "loras"}
 )  # fmt: skip
 MAX_ROOM_PX = 512  # that a size grows by, for a picture's sake
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 Line = Annotated[str, Field(max_length=MAX_LINE_CHARS)]
+
+
+class LoraLine(BaseModel):
+    """A chosen LoRA, its strength as it is typed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Line
+    strength: Line = "1"  # a list sweeps
+    hash: LoraHash | None = None  # of a recalled picture
 
 
 class ComposeState(BaseModel):
@@ -61,6 +74,7 @@ class ComposeState(BaseModel):
     noise: Noise = "linked"
     pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_REFERENCES)] = ()  # that go into the model
     keep_aspect: bool = True  # of the one picture; beside a box, or among several, it means nothing
+    loras: Annotated[tuple[LoraLine, ...], Field(max_length=MAX_LORAS)] = ()
     also: dict[str, Any] = Field(default_factory=dict)  # what a recalled picture asks for and has no control here
 
     def changed(self, **changes: Any) -> ComposeState:
@@ -82,10 +96,11 @@ class Plan:
     steps: tuple[int, ...]
     guidance: tuple[float, ...]
     sizes: tuple[tuple[int, int], ...]
+    loras: tuple[tuple[LoraAsked, ...], ...] = ((),)  # each mix with its strengths
 
     @property
     def pictures(self) -> int:
-        return len(self.seeds) * len(self.steps) * len(self.guidance) * len(self.sizes)
+        return len(self.seeds) * len(self.steps) * len(self.guidance) * len(self.sizes) * len(self.loras)
 
     def single(self) -> JobRequest:
         """The first picture alone."""
@@ -94,7 +109,10 @@ class Plan:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """What is swept, apart from the seed."""
-        every = (Axis("sizes", self.sizes), Axis("steps", self.steps), Axis("guidance", self.guidance))
+        every = (
+            Axis("sizes", self.sizes), Axis("steps", self.steps), Axis("guidance", self.guidance),
+            Axis("strengths", self.loras),
+        )  # fmt: skip
         return tuple(axis for axis in every if len(axis.values) > 1)
 
     def sheet(self) -> SheetRequest:
@@ -104,6 +122,7 @@ class Plan:
             steps=list(self.steps),
             guidance_scale=list(self.guidance),
             sizes=list(self.sizes),
+            loras=list(self.loras) if len(self.loras) > 1 else None,
         )
 
 
@@ -170,9 +189,11 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
     sizes = sizes_of(state.size) or ((preset.width, preset.height),)
     steps = steps_of(state.steps) or (preset.steps,)
     guidance = guidance_of(state.guidance) or (preset.guidance_scale,)
+    loras = mixes_of(state.loras)
     try:
         request = JobRequest.model_validate({
             **state.also,
+            "loras": loras[0] or None,
             **asked_for(state.pictures, keep_aspect=state.keep_aspect),
             "prompt": state.prompt if state.prompt.strip() or prompt is None else prompt,
             "negative_prompt": state.negative or None,
@@ -188,7 +209,23 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
         })  # fmt: skip
     except ValidationError as error:
         raise _as_request_error(error) from error
-    return Plan(request, _seeds(state, random_seed), steps, tuple(float(value) for value in guidance), sizes)
+    scales = tuple(float(value) for value in guidance)
+    return Plan(request, _seeds(state, random_seed), steps, scales, sizes, loras)
+
+
+def mixes_of(lines: Sequence[LoraLine]) -> tuple[tuple[LoraAsked, ...], ...]:
+    """Every strength of one crossed with those of the others. Raises RequestError."""
+    strengths = [strengths_of(line.strength) or (1.0,) for line in lines]
+    try:
+        return tuple(
+            tuple(
+                LoraAsked(name=line.name, strength=strength, hash=line.hash)
+                for line, strength in zip(lines, mix, strict=True)
+            )
+            for mix in product(*strengths)
+        )
+    except ValidationError as error:
+        raise RequestError(f"a LoRA's {error.errors()[0]['loc'][0]} cannot be used", field="loras") from None
 
 
 def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeState:
@@ -222,6 +259,10 @@ def with_request(
         "sampler": request.sampler,
         "also": _also(request, profile, pictures),
         "pictures": pictures,
+        "loras": tuple(
+            LoraLine(name=lora.name, strength=repr(lora.strength).removesuffix(".0"), hash=lora.hash)
+            for lora in request.loras or ()
+        ),
     }
     if request.keep_aspect is not None and len(pictures) == 1 and request.layout is None:
         changes["keep_aspect"] = request.keep_aspect
@@ -246,7 +287,7 @@ def with_request(
 def _also(request: GenerationRequest, profile: ModelProfile, pictures: Pictures) -> dict[str, Any]:
     """What the column has no control for, as far as the profile would not fill in the same."""
     names = [name for name in type(request).model_fields if name not in _WITH_CONTROLS]
-    kept = request.model_copy(update={"seed": 0})
+    kept = request.model_copy(update={"seed": 0, "loras": None})
     references = references_of(pictures)
     for name in names:
         without = kept.model_copy(update={name: type(request).model_fields[name].default})

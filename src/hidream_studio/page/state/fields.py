@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from hidream_studio.errors import RequestError
+from hidream_studio.job.loras import MAX_STRENGTH
 from hidream_studio.job.request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, read_size
 from hidream_studio.page import words
@@ -26,6 +27,11 @@ def steps_of(text: str) -> tuple[int, ...]:
 def guidance_of(text: str) -> tuple[float, ...]:
     """Guidance scales: "3", "1, 3, 5" or "1..5/0.5"."""
     return _values(text, "guidance", 0, MAX_GUIDANCE)
+
+
+def strengths_of(text: str) -> tuple[float, ...]:
+    """Strengths of a LoRA: "0.8", "0, 0.5, 1" or "0..1/0.25"; below 0 as single values."""
+    return _values(text, "strength", -MAX_STRENGTH, MAX_STRENGTH)
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

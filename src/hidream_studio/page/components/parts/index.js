@@ -77,7 +77,7 @@ export default {
     <footer class="cell-foot">
       <span class="cell-seed" title="Seed"><i class="icon icon-seed"></i>{{ front.seed }}</span>
       <span class="cell-time" :title="front.timeTitle">{{ front.time }}</span>
-      <span class="cell-size" :title="front.sizeTitle">{{ front.size }} · {{ front.steps }} steps</span>
+      <span class="cell-size" :title="front.sizeTitle">{{ front.size }} · {{ front.steps }} steps{{ front.loras ? " · " + front.loras : "" }}</span>
       <span class="badge" :class="'badge-' + front.rank">{{ front.badge }}</span>
       <span v-if="front.asked" class="cell-asked">{{ front.asked }} was asked</span>
     </footer>
