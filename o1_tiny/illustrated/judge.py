@@ -28,6 +28,7 @@ SIDE = 256  # pixels of the shorter side of what it looks at
 LOGITS = sum(count * values for count, values in SPANS.values())
 GENERAL = sum(SPANS[name][1] for name in ("place", "time", "weather", "orb", "sign"))  # the first ones
 COLUMNS = (-0.05, 0.0, 0.05)  # where a slot's things are looked for, away from its middle; posters' stand a bit aside
+START = 4  # px that become one place at once
 READ_EVERY = 8  # px, of a picture reduced to SIDE
 
 
@@ -40,10 +41,12 @@ class Judge(nn.Module):
     alphabet for all looks and places.
     """
 
+    columns: Tensor
+
     def __init__(self, width: int = 48) -> None:
         super().__init__()
         wide = 2 * width
-        self.start = _convolved(3, width, 8, 4, 2)
+        self.start = _convolved(3 * START**2, width, 3, 1, 1)
         self.stages = nn.ModuleList(
             nn.Sequential(*(_Rest(a * width) for _ in range(depth)), *down)
             for a, depth, down in (
@@ -57,6 +60,8 @@ class Judge(nn.Module):
         self.across = nn.ModuleList(nn.Conv2d(a * width, wide, 1) for a in (2, 3, 4))
         self.squeeze = nn.Conv2d(4 * width, width, 1)
         self.head = nn.Sequential(nn.Linear(width * 64 + 2 * wide, 6 * width), nn.SiLU(), nn.Linear(6 * width, GENERAL))
+        columns = [x + away for x in SLOTS.values() for away in COLUMNS]
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.finder = _convolved(wide, wide, 3, 1, 1)
         self.kinds = nn.Linear(wide, len(KINDS))
         self.kind = nn.Parameter(torch.zeros(len(KINDS), wide))
@@ -74,7 +79,8 @@ class Judge(nn.Module):
 
     def both(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and where the letters are looked for: (B, LOGITS); (B, MOST_LETTERS, places + 1), logits."""
-        fine = self.stages[1](self.stages[0](self.start(looked_at(pictures))))
+        x = F.pixel_unshuffle(looked_at(pictures), START).contiguous(memory_format=torch.channels_last)
+        fine = self.stages[1](self.stages[0](self.start(x)))
         middle = self.stages[2](self.downs[0](fine))
         whole = self.stages[3](self.downs[1](middle))
         far = self.across[2](whole)
@@ -89,8 +95,8 @@ class Judge(nn.Module):
 
     def _things(self, found: Tensor) -> Tensor:  # (B, C, rows, cols) → (B, logits of there, color and second)
         B, C, rows, cols = found.shape
-        at = torch.tensor([x + away for x in SLOTS.values() for away in COLUMNS], device=found.device) * cols - 0.5
-        columns = torch.relu(1 - (torch.arange(cols, device=found.device)[:, None] - at).abs()).to(found.dtype)
+        at = torch.arange(cols, device=found.device)[:, None] - (self.columns * cols - 0.5)
+        columns = torch.relu(1 - at.abs()).to(found.dtype)  # (cols, slots * COLUMNS): between two columns, some of both
         strips = (found @ columns).view(B, C, rows, len(SLOT_NAMES), -1).permute(0, 3, 2, 4, 1).flatten(2, 3)
         scores = self.kinds(strips).float().mT  # (B, slots, kinds, places)
         weights = scores.softmax(dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ HELD_OUT_SEED = 1_000_003
 GRIDS = ((8, 8), (16, 16), (12, 12), (6, 10), (10, 6), (7, 9), (9, 7), (12, 20), (20, 12))
 GRID_WEIGHTS = (14, 8, 2, 1, 1, 1, 1, 1, 1)
 RATE, WARM_UP, LOOKING = 2e-3, 150, 0.3  # steps; weight of the loss that tells where letters are
+AVERAGE_KEEP = 0.995  # a step
 MOST_NOISE = 0.06
 MOST_SHARDS = 4  # taken from the workers in one step
 FILE = "judge.safetensors"
@@ -53,7 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace, truths: Truths, say: Any) -> dict[str, Any]:
     import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from o1_tiny.illustrated.judge import Judge, looking_loss, loss, right
 
@@ -66,7 +67,8 @@ def _train(options: argparse.Namespace, truths: Truths, say: Any) -> dict[str, A
     optimizer = torch.optim.AdamW(
         judge.parameters(), lr=RATE, weight_decay=0.02, betas=(0.9, 0.98), fused=device.type == "cuda"
     )
-    averaged = AveragedModel(judge, multi_avg_fn=get_ema_multi_avg_fn(0.995))
+    averaged = copy.deepcopy(judge)
+    weights, averages = list(judge.parameters()), list(averaged.parameters())
     begin, step, share = time.monotonic(), 0, 0.0
     while share < 1:
         share = min((time.monotonic() - begin) / options.seconds, 1.0)
@@ -82,14 +84,17 @@ def _train(options: argparse.Namespace, truths: Truths, say: Any) -> dict[str, A
         lost.backward()
         torch.nn.utils.clip_grad_norm_(judge.parameters(), 5.0)
         optimizer.step()
-        averaged.update_parameters(judge)
+        with torch.no_grad():  # without a look at a tensor's value, so that the host need not wait for the device
+            torch._foreach_lerp_(averages, weights, max(1 - AVERAGE_KEEP, 1 / step))
         pool.refresh(MOST_SHARDS)
         if step % options.report_every == 0:
             shares = {name: good / max(of, 1) for name, (good, of) in right(logits.detach(), wanted).items()}
             told = ", ".join(f"{name} {value:.3f}" for name, value in shares.items())
             say(f"step {step} loss {lost.item():.3f}, {pool.seen:,} scenes; right: {told}")
     options.out.mkdir(parents=True, exist_ok=True)
-    save_judge(averaged.module, options.out / FILE)
+    for average, value in zip(averaged.buffers(), judge.buffers(), strict=True):
+        average.copy_(value)
+    save_judge(averaged, options.out / FILE)
     return {"steps": step, "pictures": step * options.batch, "scenes": pool.seen, "seconds": options.seconds}
 
 
@@ -107,7 +112,7 @@ def _batch(pool: Pool, count: int, grid: tuple[int, int]) -> tuple[Any, Any]:
     pictures = looked_at(unpatchify(patches, *grid))
     noise = MOST_NOISE * torch.rand(count, 1, 1, 1, device=device)
     pictures = torch.addcmul(pictures, noise, torch.randn_like(pictures))
-    return pictures.contiguous(memory_format=torch.channels_last), index
+    return pictures, index
 
 
 def save_judge(judge: Any, path: Path) -> None:
@@ -125,7 +130,7 @@ def load_judge(path: Path, device: Any) -> Any:
     from o1_tiny.illustrated.judge import Judge
 
     state = load_file(path)
-    judge = Judge(state["start.0.weight"].shape[0])
+    judge = Judge(len(state["start.0.weight"]))
     judge.load_state_dict(state)
     return judge.to(device).eval().float()
 
