@@ -1,126 +1,175 @@
 """A small network that says what a picture shows, trained on true scenes alone. Knows no prompts.
 
-It answers with logits, laid out as `SPANS` says: place, time, weather, sun or moon, and for each kind of thing and each
-of three slots whether it is there, and its two colours; for a sign where it is, its colour and up to four letters.
+It answers with logits, laid out as `answers.SPANS` says.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from o1_tiny.illustrated.letters import CHARACTERS
-from o1_tiny.illustrated.palette import COLORS, TIMES, WEATHERS
-from o1_tiny.illustrated.scene import KINDS, MOST_LETTERS, PLACES, SLOTS, Scene
+from o1_tiny.illustrated.answers import (
+    COLOR_NAMES,
+    LABELS,
+    PLACE_NAMES,
+    SLOT_NAMES,
+    SPANS,
+    THINGS,
+    UNTOLD,
+    Seen,
+    SeenThing,
+)  # fmt: skip
+from o1_tiny.illustrated.letters import ADVANCE, CHARACTERS
+from o1_tiny.illustrated.palette import TIMES, WEATHERS
+from o1_tiny.illustrated.scene import KINDS, MOST_LETTERS, SLOTS
 
 SIDE = 256  # pixels of the shorter side of what it looks at
-COLOR_NAMES, SLOT_NAMES, PLACE_NAMES = ("", *COLORS), tuple(SLOTS), tuple(PLACES)
-UNTOLD = -1
-THINGS = len(KINDS) * len(SLOT_NAMES)
-SPANS = {  # answers, and of how many values each
-    "place": (1, len(PLACE_NAMES)), "time": (1, len(TIMES)), "weather": (1, len(WEATHERS)), "orb": (1,
-        1 + len(SLOT_NAMES)),
-    "there": (THINGS, 2), "color": (THINGS, len(COLOR_NAMES)), "second": (THINGS, len(COLOR_NAMES)),
-    "sign": (1, 1 + len(SLOT_NAMES)), "sign_color": (1, len(COLOR_NAMES)), "letters": (MOST_LETTERS,
-        1 + len(CHARACTERS)),
-}  # fmt: skip
-LETTER_LOGITS = MOST_LETTERS * (1 + len(CHARACTERS))  # the last ones
-LABELS = sum(count for count, _ in SPANS.values())
 LOGITS = sum(count * values for count, values in SPANS.values())
-
-
-def labels(scene: Scene) -> list[int]:
-    """The right answers, (LABELS,); UNTOLD where a picture cannot show one."""
-    told = scene.place not in ("poster", "space")
-    found = [
-        PLACE_NAMES.index(scene.place),
-        TIMES.index(scene.time) if told else UNTOLD,
-        WEATHERS.index(scene.weather) if told else UNTOLD,
-    ]
-    found.append(1 + SLOT_NAMES.index(scene.orb) if scene.orb else 0)
-    there, first, second = [0] * THINGS, [UNTOLD] * THINGS, [UNTOLD] * THINGS
-    for thing in scene.things:
-        at = KINDS.index(thing.kind) * len(SLOT_NAMES) + SLOT_NAMES.index(thing.slot)
-        there[at], first[at], second[at] = 1, COLOR_NAMES.index(thing.color), COLOR_NAMES.index(thing.second)
-        if (thing.kind == "house" and scene.snow) or thing.kind == "balloon":
-            second[at] = UNTOLD  # under snow, or mixed with the other colour
-    found += there + first + second
-    sign = scene.sign
-    found.append(1 + SLOT_NAMES.index(sign.slot) if sign else 0)
-    found.append(COLOR_NAMES.index(sign.color) if sign else UNTOLD)
-    text = sign.text if sign else ""
-    return found + [1 + CHARACTERS.index(text[index]) if index < len(text) else 0 for index in range(MOST_LETTERS)]
+GENERAL = sum(SPANS[name][1] for name in ("place", "time", "weather", "orb", "sign"))  # the first ones
+COLUMNS = (-0.05, 0.0, 0.05)  # where a slot's things are looked for, away from its middle; posters' stand a bit aside
+START = 4  # px that become one place at once
+READ_EVERY = 8  # px, of a picture reduced to SIDE
 
 
 class Judge(nn.Module):
-    """Convolutions; one layer over all of an 8 × 8 grid, whatever the picture's shape; a reader that looks for letters.
+    """Convolutions to a thirty-second of the size and, with what they saw of the whole, back to an eighth.
 
-    The reader has one look for each letter of a sign: weights over the places of a finer grid, and one alphabet for all
-    looks and places, so that what a letter is need not be learnt at each place anew.
+    Three heads. One over all of an 8 × 8 grid, whatever the picture's shape. One that looks for every kind of thing in
+    the columns of each slot: what a thing looks like is learnt once for all slots. And a reader with one look for each
+    letter of a sign: weights over the places of a fine grid and one that says that there is no such letter, and one
+    alphabet for all looks and places.
     """
+
+    columns: Tensor
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
-        self.start = nn.Sequential(nn.Conv2d(3, width, 6, 2, 2), nn.GroupNorm(8, width), nn.SiLU())
-        self.stages = nn.ModuleList(_stage(a * width, b * width) for a, b in ((1, 1), (1, 2), (2, 3), (3, 4)))
-        self.squeeze = nn.Conv2d(4 * width, width, 1)
-        self.head = nn.Sequential(
-            nn.Linear(width * 64, 8 * width), nn.SiLU(), nn.Linear(8 * width, LOGITS - LETTER_LOGITS)
+        wide = 2 * width
+        self.start = _convolved(3 * START**2, width, 3, 1, 1)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(_Rest(a * width) for _ in range(depth)), *down)
+            for a, depth, down in (
+                (1, 1, [_convolved(width, 2 * width, 3, 2, 1)]),
+                (2, 2, []),
+                (3, 2, []),
+                (4, 2, []),
+            )
         )
-        self.reader = nn.Sequential(nn.Conv2d(7 * width, 3 * width, 3, 1, 1), nn.GroupNorm(8, 3 * width), nn.SiLU())
-        self.looks = nn.Conv2d(3 * width, MOST_LETTERS, 1)
-        self.alphabet = nn.Linear(3 * width, 1 + len(CHARACTERS))
+        self.downs = nn.ModuleList(_convolved(a * width, (a + 1) * width, 3, 2, 1) for a in (2, 3))
+        self.across = nn.ModuleList(nn.Conv2d(a * width, wide, 1) for a in (2, 3, 4))
+        self.squeeze = nn.Conv2d(4 * width, width, 1)
+        self.head = nn.Sequential(nn.Linear(width * 64 + 2 * wide, 6 * width), nn.SiLU(), nn.Linear(6 * width, GENERAL))
+        columns = [x + away for x in SLOTS.values() for away in COLUMNS]
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
+        self.finder = _convolved(wide, wide, 3, 1, 1)
+        self.kinds = nn.Linear(wide, len(KINDS))
+        self.kind = nn.Parameter(torch.zeros(len(KINDS), wide))
+        self.thing = nn.Linear(wide, wide)
+        self.facts = nn.Linear(wide, 1 + 2 * len(COLOR_NAMES))
+        self.reader = _convolved(wide, wide, 3, 1, 1)
+        self.looks = nn.Conv2d(wide, MOST_LETTERS, 1)
+        self.no_look = nn.Parameter(torch.zeros(MOST_LETTERS))
+        self.no_letter = nn.Parameter(torch.zeros(wide))
+        self.alphabet = nn.Linear(wide, 1 + len(CHARACTERS))
+        self.board = nn.Linear(wide, len(COLOR_NAMES))
 
     def forward(self, pictures: Tensor) -> Tensor:  # (B, 3, H, W) in [-1, 1] → (B, LOGITS)
-        x = self.start(looked_at(pictures))
-        fine = x
-        for stage in self.stages:
-            fine, x = x, stage(x)
-        whole = F.interpolate(self.squeeze(x), size=(8, 8), mode="bilinear", align_corners=False)
-        read = self.reader(torch.cat((fine, F.interpolate(x, size=fine.shape[-2:], mode="nearest")), dim=1))
-        weights = self.looks(read).flatten(2).float().softmax(dim=-1)  # (B, letters, places)
-        letters = self.alphabet(weights.to(read.dtype) @ read.flatten(2).mT)
-        return torch.cat((self.head(whole.flatten(1)), letters.flatten(1)), dim=1)
+        return self.both(pictures)[0]
+
+    def both(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and where the letters are looked for: (B, LOGITS); (B, MOST_LETTERS, places + 1), logits."""
+        x = F.pixel_unshuffle(looked_at(pictures), START).contiguous(memory_format=torch.channels_last)
+        fine = self.stages[1](self.stages[0](self.start(x)))
+        middle = self.stages[2](self.downs[0](fine))
+        whole = self.stages[3](self.downs[1](middle))
+        far = self.across[2](whole)
+        half = self.across[1](middle) + F.interpolate(far, size=middle.shape[-2:], mode="nearest")
+        read = self.across[0](fine) + F.interpolate(half, size=fine.shape[-2:], mode="nearest")
+        found, read = self.finder(half), self.reader(read)
+        squeezed = F.interpolate(self.squeeze(whole), size=(8, 8), mode="bilinear", align_corners=False)
+        means = [found.mean(dim=(2, 3)), read.mean(dim=(2, 3))]
+        general = self.head(torch.cat((squeezed.flatten(1), *means), dim=1))
+        letters, board, looks = self._read(read)
+        return torch.cat((general, self._things(found), board, letters), dim=1).float(), looks
+
+    def _things(self, found: Tensor) -> Tensor:  # (B, C, rows, cols) → (B, logits of there, color and second)
+        B, C, rows, cols = found.shape
+        at = torch.arange(cols, device=found.device)[:, None] - (self.columns * cols - 0.5)
+        columns = torch.relu(1 - at.abs()).to(found.dtype)  # (cols, slots * COLUMNS): between two columns, some of both
+        strips = (found @ columns).view(B, C, rows, len(SLOT_NAMES), -1).permute(0, 3, 2, 4, 1).flatten(2, 3)
+        scores = self.kinds(strips).float().mT  # (B, slots, kinds, places)
+        weights = scores.softmax(dim=-1)
+        seen = self.thing(weights.to(strips.dtype) @ strips) + self.kind
+        facts = self.facts(F.silu(seen)).transpose(1, 2).flatten(1, 2)  # (B, THINGS, values)
+        sure = (weights * scores).sum(dim=-1).transpose(1, 2).flatten(1) + facts[..., 0]
+        there = torch.stack((torch.zeros_like(sure), sure), dim=-1)
+        first, second = facts[..., 1:].chunk(2, dim=-1)
+        return torch.cat([part.flatten(1) for part in (there, first, second)], dim=1)
+
+    def _read(self, read: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (B, C, rows, cols)
+        B, C = read.shape[:2]
+        looks = torch.cat((self.looks(read).flatten(2).float(), self.no_look.float().expand(B, -1)[..., None]), dim=2)
+        values = torch.cat((read.flatten(2).mT, self.no_letter.to(read.dtype).expand(B, 1, C)), dim=1)
+        seen = looks.softmax(dim=-1).to(read.dtype) @ values
+        return self.alphabet(seen).flatten(1), self.board(seen[:, 0]), looks
 
 
-def _stage(before: int, after: int) -> nn.Module:
-    """To half the size."""
-    down = nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU())
-    return nn.Sequential(_Rest(before), down, _Rest(after))
+def _convolved(before: int, after: int, size: int, stride: int, pad: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(before, after, size, stride, pad, bias=False), nn.BatchNorm2d(after), nn.SiLU())
 
 
 class _Rest(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.inner = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1)
+            _convolved(width, width, 3, 1, 1), nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.inner(x)
-        return out
+        return F.silu(x + self.inner(x))
 
 
 def looked_at(pictures: Tensor) -> Tensor:
-    """Pictures reduced to what the judge was trained on: the shorter side 256 px."""
+    """Pictures reduced to what the judge was trained on: the shorter side 256 px, the longer a multiple of 32."""
     short = min(pictures.shape[-2:])
-    if short == SIDE:
+    size = [round(side * SIDE / short / 32) * 32 for side in pictures.shape[-2:]]
+    if size == list(pictures.shape[-2:]):
         return pictures
-    size = tuple(round(side * SIDE / short) for side in pictures.shape[-2:])
-    return F.interpolate(pictures, size=size, mode="area" if short > SIDE else "bilinear")
+    if size == [side // 2 for side in pictures.shape[-2:]]:
+        return F.avg_pool2d(pictures, 2)
+    return F.interpolate(pictures, size=size, mode="bilinear", antialias=short > SIDE)
 
 
 def loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy over everything that a picture shows; wanted (B, LABELS)."""
+    """Cross-entropy over everything that a picture shows, summed over its questions; wanted (B, LABELS)."""
     total = logits.new_zeros(())
-    for name, part, answers in spans(logits, wanted):
-        known = answers != UNTOLD
-        lost = F.cross_entropy(part.flatten(0, 1), answers.clamp(min=0).flatten(), reduction="none").view(answers.shape)
-        total = total + (lost * known).sum() / known.sum().clamp(min=1) * (4.0 if name in ("there", "letters") else 1.0)
-    return total
+    for _, part, answers in spans(logits, wanted):
+        total = total + F.cross_entropy(
+            part.flatten(0, 1), answers.flatten().long(), ignore_index=UNTOLD, reduction="sum"
+        )
+    return total / len(logits)
+
+
+def looking_loss(
+    looks: Tensor,  # (B, MOST_LETTERS, rows * cols + 1)
+    signs: Tensor,  # (B, 4): x, y as shares of width and height, y offset and grid unit as shares of the shorter side
+    wanted: Tensor,  # (B, LABELS)
+    height: int,
+    width: int,  # of the pictures, px
+) -> Tensor:
+    """Cross-entropy over where each letter is: at its middle, or nowhere."""
+    places, short = looks.shape[2] - 1, min(height, width)
+    size = [round(side * SIDE / short / 32) * 32 // READ_EVERY for side in (height, width)]
+    rows, cols = size
+    assert rows * cols == places
+    there = wanted[:, -MOST_LETTERS:] > 0
+    number = torch.arange(MOST_LETTERS, device=looks.device)
+    away = (number - (there.sum(dim=1, keepdim=True) - 1) / 2) * ADVANCE * signs[:, 3:]
+    x = (signs[:, :1] + away * short / width).clamp(0, 0.999) * cols
+    y = (signs[:, 1:2] + signs[:, 2:3] * short / height).clamp(0, 0.999) * rows
+    middle = (y.long() * cols + x.long()).where(there, places)
+    return F.cross_entropy(looks.flatten(0, 1), middle.flatten(), reduction="sum") / len(looks)
 
 
 def spans(logits: Tensor, wanted: Tensor) -> list[tuple[str, Tensor, Tensor]]:
@@ -152,29 +201,6 @@ def right(logits: Tensor, wanted: Tensor) -> dict[str, tuple[int, int]]:
             good, known = good.all(dim=1), some
         found[name] = (int((good & known).sum()), int(known.sum()))
     return found
-
-
-@dataclass(frozen=True)
-class SeenThing:
-    kind: str
-    slot: str
-    color: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the judge says of one picture."""
-
-    place: str
-    time: str
-    weather: str
-    orb: str  # a slot, or ""
-    things: tuple[SeenThing, ...]
-    sign: str  # its letters
-    sign_slot: str
-    sign_color: str
-    sure: float = field(default=1.0)  # the least probability among place, time and weather
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from hidream_studio.model.patches import patchify
+from o1_tiny.illustrated.answers import Seen, SeenThing
 from o1_tiny.illustrated.captions import Asked, caption
 from o1_tiny.illustrated.edits import KINDS, Edit, draw_edit
-from o1_tiny.illustrated.judge import Judge, Seen, SeenThing, look
+from o1_tiny.illustrated.judge import Judge, look
 from o1_tiny.illustrated.paint import paint
 from o1_tiny.illustrated.places import painted
 from o1_tiny.illustrated.scene import SHAPES, Scene, draw_scene

@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from o1_tiny.illustrated.answers import LABELS, UNTOLD, labels
 from o1_tiny.illustrated.captions import caption
 from o1_tiny.illustrated.edits import KINDS as EDITS
 from o1_tiny.illustrated.edits import draw_edit
-from o1_tiny.illustrated.judge import LABELS, UNTOLD, labels
 from o1_tiny.illustrated.letters import CHARACTERS
 from o1_tiny.illustrated.paint import paint
 from o1_tiny.illustrated.parts import FIELDS, MAX_PARTS
