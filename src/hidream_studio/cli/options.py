@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_resolve(commands)
     commands.add_parser("bench", help="what settings cost in seconds and in quality, over HTTP (bench --help)")
+    _add_convert(commands)
     doctor = commands.add_parser("doctor", help="what this machine can run, and what it lacks", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     _add_model_options(doctor)
@@ -120,6 +121,18 @@ def _add_resolve(commands: Any) -> None:
     resolve.add_argument("size", metavar="WIDTHxHEIGHT")
     resolve.add_argument("--no-snap", action="store_true", help="as asked, rounded to 32 px")
     resolve.add_argument("--profile", metavar="NAME", help=f"{', '.join(PROFILE_IDS)} (the first)")
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert", help="a checkpoint as a folder of its own, in 8 bits where wanted", allow_abbrev=False
+    )
+    convert.add_argument("source", metavar="SOURCE", help="folder, file or hub id")
+    convert.add_argument("destination", type=Path, metavar="DEST", help="folder that is not there yet")
+    convert.add_argument(
+        "--precision", choices=("fp8", "int8", "bf16"), default="fp8", help="of the layers' matrices (fp8)"
+    )
+    convert.add_argument("--tokenizer", metavar="DIR|HUB-ID", help="where SOURCE is one file of weights")
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:

@@ -64,8 +64,8 @@ def unrotated(
     values: Tensor,  # (R, K) float32
     group: int,
 ) -> Tensor:  # as values
-    turn = hadamard(group).to(values.device)
-    return (values.view(-1, group) @ turn).view(values.shape)
+    turned: Tensor = values.view(-1, group) @ hadamard(group).to(values.device)
+    return turned.view(values.shape)
 
 
 @lru_cache(maxsize=4)
