@@ -149,7 +149,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         choices=get_args(Precision),
-        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU and bf16 on CUDA",
+        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU, and on a GPU bf16 where it fits, else fp8",
     )
     command.add_argument(
         "--fused",

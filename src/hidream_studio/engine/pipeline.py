@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hidream_studio.engine.budget import Budget, Needs, Room, plan, told
+from hidream_studio.engine.budget import Budget, Room, told
 from hidream_studio.engine.devices import (
     DTYPES,
     GIB,
@@ -27,9 +27,10 @@ from hidream_studio.engine.devices import (
 from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pictures import PictureKey, PictureReader
+from hidream_studio.engine.precision import CHOICES, Option, choose, option
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import PromptBeside, ReadPictures, TextBytes, TextCache, TokenIds, text_key
-from hidream_studio.errors import CheckpointError, NumericError, RequestError
+from hidream_studio.errors import CheckpointError, DeviceError, NumericError, RequestError
 from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
@@ -92,7 +93,9 @@ class Pipeline:
         self.model_name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
         mode = "eager" if model.run_blocks is None else "fused"
-        self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
+        kept_only = precision == "fp8" and not self.runs_on.has_fp8_products and self.runs_on.is_gpu
+        products = "bf16of8" if kept_only else precision
+        self.numeric_path = f"{self.runs_on.type}-{products}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
         self._room = Room(model, self.runs_on, precision)
         self.max_kept_bytes = None if budget is None else budget.kept_bytes
@@ -125,7 +128,7 @@ class Pipeline:
         profile
             The model profile where the checkpoint does not say.
         precision
-            None: the profile's, or else what suits the device.
+            None: the profile's, or else what suits the device and its memory; the log says which and why.
         fused
             Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
@@ -152,18 +155,19 @@ class Pipeline:
         begun_s = time.perf_counter()
         checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
-        used_precision = pick_precision(precision or used_profile.precision, where)
+        asked = precision or used_profile.precision
+        chosen = _choice(asked, checkpoint, where, used_profile, vram_gib, fused=fused is not False)
         reader = PromptTokenizer(checkpoint.tokenizer_folder)
-        dtype = DTYPES[used_precision]
+        used_precision, budget = chosen.precision, chosen.budget
+        assert budget is not None  # refused otherwise
         fp8 = used_precision == "fp8"
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
-        needs = Needs.of(checkpoint.config, dtype, used_profile.native_side, fp8=fp8, fused=fused is not False)
-        budget = plan(needs, checkpoint.config.layers, where, vram_gib, f"the model in {used_precision}")
         if budget.tensor_bytes is not None:
             where.limit(budget.tensor_bytes)
         with memory_errors_named(where, "loading the model"):
             model = empty_model(
-                checkpoint.config, where.torch, dtype, fp8=fp8, residency=budget.residency,
+                checkpoint.config, where.torch, DTYPES[used_precision], fp8=fp8,
+                kept_only=fp8 and not where.has_fp8_products, residency=budget.residency,
                 source=checkpoint if budget.from_files else None,
             )  # fmt: skip
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
@@ -328,6 +332,28 @@ class Pipeline:
             return self._room.once_more(forward).chunk(len(prefixes))
 
         return predict
+
+
+def _choice(
+    asked: Precision | None,
+    checkpoint: Checkpoint,
+    device: Device,
+    profile: ModelProfile,
+    vram_gib: float | None,
+    *,
+    fused: bool,
+) -> Option:
+    """The precision that was asked for, or that suits the device; it can be had."""
+    if asked is not None or device.memory() is None:
+        asked = pick_precision(asked, device)
+        found = option(asked, checkpoint, device, profile.native_side, vram_gib, fused=fused)
+        if found.budget is None:
+            raise found.error or DeviceError(f"{asked} cannot be had on {device}", field="precision")
+        return found
+    options = [option(one, checkpoint, device, profile.native_side, vram_gib, fused=fused) for one in CHOICES]
+    chosen, why = choose(options, checkpoint, device)
+    logging.getLogger(__name__).info("%s is taken, for %s; --precision says otherwise", chosen.precision, why)
+    return chosen
 
 
 def _rest(ids: TokenIds, pictures: ReadPictures | None) -> TokenIds | PromptBeside:

@@ -7,6 +7,7 @@ tensor/int8_utils.py): each group of a row was multiplied by a regular Hadamard 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -75,4 +76,4 @@ def hadamard(size: int) -> Tensor:  # (size, size) float32, symmetric and orthog
     found = torch.ones((1, 1))
     while found.shape[0] < size:
         found = torch.kron(found, kernel)
-    return found / size**0.5
+    return found / math.sqrt(size)
