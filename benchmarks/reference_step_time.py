@@ -28,7 +28,8 @@ from torch import Tensor
 
 from hidream_studio.image.references import prepare
 from hidream_studio.job.references import PictureProcessor
-from hidream_studio.model.config import CONFIG_8B, PATCH_PX, PATCH_VALUES, VISION_8B, ModelConfig, VisionConfig
+from hidream_studio.job.sizes import PATCH_PX, PATCH_VALUES
+from hidream_studio.model.config import CONFIG_8B, VISION_8B, ModelConfig, VisionConfig
 from hidream_studio.model.fused import FusedBlocks
 from hidream_studio.model.patches import from_uint8
 from hidream_studio.model.transformer import O1Transformer, TextPrefix

@@ -8,6 +8,7 @@ StudioError
 ├── QueueFullError        the queue is at its limit
 ├── AccessError           token, Host or Origin is not accepted
 ├── CheckpointError       a folder or file that is no readable O1 checkpoint
+├── LoraError             a file that is no LoRA, or none of this model
 ├── DeviceError           this machine cannot run that (precision, device)
 │   └── OutOfMemoryError  what was needed and what was free
 ├── WorkerError           the worker process died, hung or could not load
@@ -77,6 +78,10 @@ class AccessError(StudioError):
 
 class CheckpointError(StudioError):
     code = "invalid_checkpoint"
+
+
+class LoraError(StudioError):
+    code = "invalid_lora"
 
 
 class DeviceError(StudioError):

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65535)  # 0: any free port
     data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
+    loras: Path | None = None  # folder of LoRA files; None: "loras" in the data folder
     token: SecretStr | None = None
     token_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()  # further names in Host, behind a proxy; as JSON in the environment
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
     step_timeout_s: float = Field(120.0, gt=0)  # a step that takes longer is a hang; first steps may take twice that
     preview_interval_s: float = Field(0.25, ge=0)  # at most one preview a job in this time
 
-    @field_validator("model", "tokenizer", "data", "token_file")
+    @field_validator("model", "tokenizer", "data", "loras", "token_file")
     @classmethod
     def _at_home(cls, place: str | Path | None) -> str | Path | None:
         """With a leading ~ written out, which a shell leaves alone after an equals sign, and the environment always."""
@@ -82,6 +83,10 @@ class Settings(BaseSettings):
         if path.split("/")[1:2] and path.split("/")[1] in OWN_NAMES:
             raise ValueError(f"{path!r} begins as a path of the studio itself does; choose another")
         return path
+
+    @property
+    def loras_folder(self) -> Path:
+        return self.data / "loras" if self.loras is None else self.loras
 
     @property
     def vram_gib(self) -> float | None:

@@ -24,6 +24,7 @@ from hidream_studio.model.patches import from_uint8
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_ref"
 CASES = json.loads((GOLDEN / "cases.json").read_text(encoding="utf-8"))
 SAMPLERS = {"default": "unipc", "flow_match": "flow_match", "flash": "flash"}
+KEPT = 5  # of so many target tokens, the files hold one
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -87,9 +88,9 @@ def test_the_picture_is_upstreams(pipeline: Pipeline, name: str, monkeypatch: py
     )
     draw(pipeline, case_job(name), case_references(name))
     for branch, which in zip(predicted[0], ("cond", "uncond"), strict=False):
-        assert relative_error(branch[None], expected[f"{which}.x_pred_first"]) < 1e-5
+        assert relative_error(branch[None, ::KEPT], expected[f"{which}.x_pred_first"]) < 1e-5
     assert len(predicted[0]) == 1 + ("uncond.x_pred_first" in expected)
-    assert relative_error(states[-1], expected["final"]) < 1e-4
+    assert relative_error(states[-1][:, ::KEPT], expected["final"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -176,6 +177,21 @@ def test_the_tower_takes_no_memory_before_the_first_picture() -> None:
     assert fresh._pictures.tower_bytes == 0
     draw(fresh, JOB, references("square.png"))
     assert fresh._pictures.tower_bytes > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_tower_goes_back_to_the_host_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline.load(str(GOLDEN / "checkpoint"), device="cuda", precision="fp32")
+    expected = draw(pipeline, JOB, references("square.png")).pixels
+    assert pipeline._pictures.tower_bytes > 0
+    pipeline.free_memory()
+    assert pipeline._pictures.tower_bytes == 0
+    monkeypatch.setattr("hidream_studio.engine.pictures.TOWER_STAYS_BYTES", 2**60)
+    for _ in range(2):  # from the host, there, and back again
+        assert np.array_equal(draw(pipeline, JOB, references("square.png")).pixels, expected)
+        draw(pipeline, JOB, references("wide.png"))
+        assert pipeline._pictures.tower_bytes == 0
 
 
 def test_keep_composition_takes_pictures_too(pipeline: Pipeline) -> None:

@@ -139,3 +139,15 @@ def test_a_prompt_that_is_too_long_is_said_to_be_too_long() -> None:
 )
 def test_a_hostile_text_is_read_in_a_moment(text: str) -> None:
     assert read(f"a cat\nSteps: 20, {text}")["prompt"].startswith("a cat")
+
+
+def test_loras_are_written_and_read_as_a1111_has_them() -> None:
+    values = read(
+        "a fox <lora:ink:0.8>, in snow<lora:Old Film:-0.5:1><lora:plain> <lora:ink:2>\nNegative prompt: fog\n"
+        "Steps: 20, Sampler: Euler, CFG scale: 3, Seed: 42, Size: 512x512"
+    )
+    assert values["prompt"] == "a fox, in snow"
+    assert values["loras"] == [
+        {"name": "ink", "strength": 0.8}, {"name": "Old Film", "strength": -0.5}, {"name": "plain", "strength": 1.0},
+    ]  # fmt: skip
+    assert read(f"a <lora: and > fox\n{S}")["prompt"] == "a <lora: and > fox"

@@ -144,6 +144,17 @@ def test_a_text_under_our_name_that_is_not_ours_is_passed_over(text: str) -> Non
     assert refusal.value.field == "file" and "could not be read" in refusal.value.message
 
 
+def test_a_newer_version_is_named_where_its_text_is_passed_over() -> None:
+    texts = chunks(job(prompt="a cat"))
+    newer = json.dumps(json.loads(texts["hidream_studio"]) | {"schema": 2})
+
+    restored = settings_from_chunks(texts | {"hidream_studio": newer})
+
+    assert (restored.source, restored.request["prompt"]) == ("a1111", "a cat")
+    assert "a newer HiDream Studio wrote it (schema 2; this one reads up to 1)" in restored.notes[0]
+    assert picture_facts({"hidream_studio": newer}) is None
+
+
 def test_a_job_with_a_value_that_no_request_may_have_is_no_fact() -> None:
     texts = chunks(job())
     for field, value in (("steps", 10**6), ("width", "wide"), ("seed", -1), ("sampler", "other"), ("prompt", ""),

@@ -76,6 +76,9 @@ def test_what_is_no_png_is_not_stored(library: Library) -> None:
     assert library.job(record.id).state == "queued" and library.images() == []
 
 
+LORAS = [{"name": name, "strength": 0.5, "hash": "0" * 64} for name in ("blue ink", "été")]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -87,11 +90,12 @@ def test_what_is_no_png_is_not_stored(library: Library) -> None:
         ("preset:none", {"fox", "café", "percent"}), ("lane:final", {"fox"}), ("recipe:DEV", set()),
         ("ratio:3", set()), ("http://x", set()), ("", {"fox", "café", "percent"}), ("   ", {"fox", "café", "percent"}),
         ('""', {"fox", "café", "percent"}), ('"fox', {"fox"}), ("' OR 1=1 --", set()),
+        ("lora:ink", {"fox"}), ("LORA:ÉTÉ", {"fox"}), ("lora:in fox", {"fox"}), ("lora:%", set()), ("lora:0.5", set()),
     ],
 )  # fmt: skip
 def test_a_search_finds_by_words_and_settings(library: Library, stored: Store, query: str, found: set[str]) -> None:
     pictures = {
-        "fox": stored("A Fox in the snow", seed=3, lane="final"),
+        "fox": stored("A Fox in the snow", seed=3, lane="final", loras=LORAS),
         "café": stored("a café, snow at night", steps=24),
         "percent": stored("a sign: 100%_100_", width=512, guidance_scale=1.5),
     }

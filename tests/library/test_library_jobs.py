@@ -11,6 +11,7 @@ from library_making import draft, job, job_record, png
 
 from hidream_studio.errors import LibraryError, NotFoundError
 from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id, new_ids
 from hidream_studio.job.record import JobError, Timings
 from hidream_studio.library.library import Library
@@ -56,12 +57,12 @@ def test_an_attempt_is_counted_on_disk(library: Library, data: Path) -> None:
     record = job_record()
     library.add_jobs([record])
 
-    assert [library.begin_attempt(record.id), library.begin_attempt(record.id)] == [1, 2]
+    begun = library.update_job(record.id, state="running", attempts=2, started_at=utc_now())
 
     library.close()
     again = Library.open(data)
-    assert again.job(record.id).attempts == 2 and again.job(record.id).state == "running"
-    assert again.job(record.id).started_at is not None
+    assert (begun.state, begun.attempts) == ("running", 2) and begun.started_at is not None
+    assert again.job(record.id) == begun
     again.close()
 
 
@@ -114,7 +115,7 @@ def test_jobs_are_listed_newest_first_by_page_state_and_sheet(library: Library) 
     "unknown", ["06h0l7mg06j5n2mjfbkv286me4", "", "../../etc/passwd", "\ud800", "a\x00b", "x" * 10_000]
 )
 def test_an_unknown_job_is_not_found_whatever_it_is_called(library: Library, unknown: str) -> None:
-    for call in (library.job, library.begin_attempt, library.update_job):
+    for call in (library.job, library.update_job):
         with pytest.raises(NotFoundError) as refusal:
             call(unknown)
         assert len(refusal.value.message) < 100
@@ -128,7 +129,7 @@ def test_many_threads_write_and_read_at_once_and_nothing_is_lost(library: Librar
             for _ in range(10):
                 record = job_record()
                 library.add_jobs([record])
-                library.begin_attempt(record.id)
+                library.update_job(record.id, state="running", attempts=1)
                 library.store_image(draft(record), png())
                 library.jobs(limit=50)
                 library.images(q="cat")

@@ -66,7 +66,7 @@ def test_opening_again_changes_nothing(library: Library, data: Path) -> None:
         assert again.jobs() == [record]
         again.close()
     with sqlite3.connect(data / "library.sqlite3") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
     connection.close()
 
 

@@ -74,8 +74,9 @@ GROUND_LIGHT = """() => {
   return (values[3] ?? 1) === 0 ? NaN : Math.max(...values.slice(0, 3)) / 255;
 }"""
 
-# What reaches over the right edge and does not scroll inside something of its own.
+# What can be seen, reaches over the right edge and does not scroll inside something of its own.
 TOO_WIDE = """() => [...document.querySelectorAll(".studio *")]
+  .filter((e) => getComputedStyle(e).visibility === "visible")
   .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1)
   .filter((e) => { for (let p = e.parentElement; p; p = p.parentElement)
     if (["auto", "scroll", "hidden"].includes(getComputedStyle(p).overflowX) && p !== document.body

@@ -7,8 +7,10 @@ import sqlite3
 import httpx
 import pytest
 from page_helpers import FINISHED, cell, drawn, reload
-from page_serving import Visitor, serving
+from page_serving import Visitor
 from playwright.sync_api import expect
+
+from served import Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -32,7 +34,8 @@ PASTE = """async ([url, where]) => {
 @pytest.fixture(scope="module")
 def shaken(golden_checkpoint, tmp_path_factory):
     """A server whose log may hold errors."""
-    with serving(golden_checkpoint, tmp_path_factory.mktemp("shaken")) as running:
+    with Served(tmp_path_factory.mktemp("shaken") / "data", golden_checkpoint) as running:
+        running.until_ready()
         yield running
 
 
@@ -131,11 +134,32 @@ def test_back_closes_what_lies_over_the_page_and_leaves_the_page(guest):
         expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog", name="Keys")).to_have_count(0)
-    page.wait_for_function("!history.state?.over")
+    page.wait_for_function("!history.state?.over")  # also none of the inspector, which lies beside the sheet here
     page.locator("body").press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("dialog", name="Keys")).to_have_count(0)
+    assert page.evaluate("window.stayed")
+
+
+def test_on_a_phone_back_closes_the_viewer_then_the_inspector_below_it_and_leaves_the_page(guest):
+    page = guest.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    drawn(page, "looked at on a phone", 1)
+    page.evaluate("window.stayed = true")
+    for _ in range(2):  # what Back put away, a tap brings back
+        cell(page, 0).tap()
+        expect(page.locator(".inspect.open")).to_be_visible()
+        page.get_by_role("button", name="Open large").tap()
+        expect(page.locator(".viewer")).to_be_visible()
+        page.go_back()
+        expect(page.locator(".viewer")).to_have_count(0)
+        expect(page.locator(".inspect.open")).to_be_visible()
+        page.go_back()
+        expect(page.locator(".inspect.open")).to_have_count(0)
+    cell(page, 0).tap()
+    page.get_by_role("button", name="Close").tap()
+    expect(page.locator(".inspect.open")).to_have_count(0)
+    page.wait_for_function("!history.state?.over")
     assert page.evaluate("window.stayed")
 
 

@@ -30,6 +30,7 @@ def test_the_whole_loop(visitor):
     # first visit: what the model can draw, an example, and what a click will cost
     expect(page.locator(".welcome")).to_contain_text("o1-tiny knows only shapes in named colours")
     expect(page.locator(".welcome-examples button")).to_have_count(3)
+    expect(page.locator(".pictures")).to_be_hidden()  # a model without a vision tower
     expect(page.locator(".generate")).to_have_text(re.compile(r"Generate 4~\d"))
     prompt = page.locator(".welcome-examples button span").first.inner_text()
     page.evaluate(COUNT_PREVIEWS)
@@ -49,6 +50,9 @@ def test_the_whole_loop(visitor):
     expect(page.locator(".cell.rejected")).to_have_count(1)
     page.locator(".toast button", has_text="Undo").click()
     expect(page.locator(".cell.rejected")).to_have_count(0)
+
+    page.keyboard.press("p")
+    expect(page.locator(".toast").last).to_contain_text("vision tower")
 
     # pick two and compare them; zoom is locked
     cell(page, 0).click()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hidream_studio.page.state.picks import MOST_KEPT, keys_of
+from hidream_studio.page.picks import MOST_KEPT, keys_of
 
 
 def test_keys_come_back_in_the_order_of_picking():

@@ -30,16 +30,14 @@ def upstream(width: int, height: int, seed: int = SEED) -> Tensor:
 
 def layout(noise: Tensor) -> Tensor:  # (1, 3, 32, 32)
     """Block sums on a grid of 32×32; a cell that an edge cuts goes to both sides by its shares."""
-    for dim in (2, 3):
-        cells = noise.shape[dim]
-        edges = torch.arange(33, dtype=torch.float64) * cells / 32
-        zero = noise.new_zeros([1 if i == dim else side for i, side in enumerate(noise.shape)]).double()
-        motion = torch.cat((zero, noise.double().cumsum(dim)), dim=dim)
-        low = edges.floor().long().clamp(max=cells - 1)
-        share = (edges - low).view([-1 if i == dim else 1 for i in range(4)])
-        at_edges = motion.index_select(dim, low).lerp(motion.index_select(dim, low + 1), share)
-        noise = at_edges.diff(dim=dim)
-    return noise
+    height, width = noise.shape[2:]
+    return shares(height) @ noise @ shares(width).T
+
+
+def shares(cells: int) -> Tensor:  # (32, cells)
+    """How much of each cell lies in each of 32 equal parts."""
+    edges, starts = torch.arange(33) * (cells / 32), torch.arange(cells)
+    return (torch.minimum(edges[1:, None], starts + 1) - torch.maximum(edges[:-1, None], starts)).clamp(min=0)
 
 
 def correlation(a: Tensor, b: Tensor) -> float:

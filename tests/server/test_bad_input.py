@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import httpx
 import pytest
+from odd_pictures import png
 from studio_serving import SMALL, StudioServer
 
-from hidream_studio.server.body_limit import JSON_LIMIT_BYTES
+from hidream_studio.server.body_limit import (
+    JSON_LIMIT_BYTES,
+    PICTURES_JSON_LIMIT_BYTES,
+    PICTURES_LIMIT_BYTES,
+    limit_for,
+)
 
 WRONG_VALUES: list[tuple[str, dict[str, Any], object]] = [
     ("prompt", {"prompt": ""}, 1),
@@ -101,12 +108,33 @@ def test_a_body_over_the_limit_is_413_with_or_without_its_length(server: StudioS
             yield large[start : start + 65_536]
 
     for content in (large, in_pieces(), b"0" * (8 << 20)):
-        answer = server.client.post("/api/jobs", content=content, headers={"Content-Type": "application/json"})
+        answer = server.client.post("/api/images/x/finish", content=content)
         assert answer.status_code == 413
         assert answer.json()["error"] == {
             "code": "body_too_large", "message": f"the body is larger than {JSON_LIMIT_BYTES:,} bytes",
             "field": "body", "limit": JSON_LIMIT_BYTES,
         }  # fmt: skip
+
+
+def test_only_calls_that_take_pictures_may_be_large() -> None:
+    for path in ("/generate/t2i", "/api/jobs", "/api/sheets", "/api/estimate", "/api/resolve"):
+        assert limit_for(path) == PICTURES_JSON_LIMIT_BYTES
+    for path in ("/api/uploads", "/generate/edit", "/v1/images/edits"):
+        assert limit_for(path) == PICTURES_LIMIT_BYTES
+    for path in ("/api/queue/clear", "/v1/images/generations", "/login", "/api/uploads/x", "/api/jobs/x"):
+        assert limit_for(path) == JSON_LIMIT_BYTES
+
+
+def test_pictures_for_a_model_that_sees_none_are_refused_before_they_are_queued(server: StudioServer) -> None:
+    picture = png()
+    reference = {"image": base64.b64encode(picture).decode("ascii")}
+    for path in ("/generate/t2i", "/generate/edit", "/api/jobs", "/api/estimate", "/api/resolve"):
+        answer = server.client.post(path, json={**SMALL, "references": [reference]})
+        assert answer.status_code == 422, (path, answer.text)
+        assert answer.json()["error"]["field"] == "references"
+    for path in ("/generate/edit", "/v1/images/edits"):
+        answer = server.client.post(path, data={"prompt": "a cat"}, files={"image": ("cat.png", picture)})
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, "image"), answer.text
 
 
 @pytest.mark.parametrize(

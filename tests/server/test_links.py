@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from odd_pictures import png
 from starlette.datastructures import URL
 from studio_serving import SMALL, StudioServer, studio_server
 
@@ -49,6 +50,17 @@ def test_a_link_opens_that_picture_s_file_and_nothing_else(locked: StudioServer,
     assert httpx.delete(f"{locked.url}/api/images/{mine}?{query}").status_code == 401
     assert httpx.post(link).status_code == 401
     assert httpx.get(link, headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_pictures_as_input_need_the_token_sent_or_shown(locked: StudioServer) -> None:
+    picture = png(seed=20)
+    for path, field in (("/api/uploads", "file"), ("/generate/edit", "image"), ("/v1/images/edits", "image")):
+        answer = httpx.post(f"{locked.url}{path}", data={"prompt": "a cat"}, files={field: picture})
+        assert answer.status_code == 401
+    upload = locked.client.post("/api/uploads", content=picture).json()["uploads"][0]
+    for path in (f"/api/uploads/{upload['id']}", upload["file"], upload["thumb"]):
+        assert httpx.get(f"{locked.url}{path}").status_code == 401
+        assert locked.client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(

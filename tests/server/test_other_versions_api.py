@@ -66,6 +66,8 @@ def test_jobs_that_are_not_understood_are_listed_with_the_others(server: StudioS
     assert {(job["id"], job["state"]) for job in jobs} == {(DRAWN, "finished"), (WAITING, "queued"), (FAILED, "failed")}
     assert all("sampler is 'dpm'" in job["unreadable"] for job in jobs)
     assert server.client.get(f"/api/jobs/{WAITING}").json()["unreadable"]
+    for state, ids in (("queued", [WAITING]), ("failed", [FAILED]), ("running", [])):
+        assert [job["id"] for job in server.client.get("/api/jobs", params={"state": state}).json()["jobs"]] == ids
 
 
 def test_nothing_is_made_of_what_is_not_understood(server: StudioServer) -> None:

@@ -9,12 +9,16 @@ from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
 from hidream_studio.job.record import JobError, JobView, Timings
+from hidream_studio.job.references import Reference
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.server.answers import JobAnswer
 from hidream_studio.service.views import NOT_TOLD, job_to_dict
 
 PINNED = pin(GenerationRequest(prompt="a cat", negative_prompt="blur", seed=7, preset="quick"), HIDREAM_O1_IMAGE).job
-WHOLE = replace(PINNED, parent_id="p" * 26, finish_mode="keep-composition", strength=0.5)
+WHOLE = replace(
+    PINNED, parent_id="p" * 26, finish_mode="keep-composition", strength=0.5,
+    references=(Reference("a" * 64, 300, 200, "coat"),), layout=((0.0, 0.5, 0.0, 1.0),),
+)  # fmt: skip
 VIEW = JobView(
     id="a" * 26, state="failed", lane="draft", job=WHOLE, created_at="2026-01-01T00:00:00Z", steps=3, step=1,
     position=2, wait_s=1.23456789, estimate_s=2.0, elapsed_s=1.0, queued_s=0.5, image_id="b", sheet_id="c",

@@ -19,7 +19,7 @@ from hidream_studio.settings import Settings
 
 Result = TypeVar("Result")
 
-WAIT_S = 90.0  # a worker starts within this on a busy machine
+WAIT_S = 180.0  # a worker starts within this on a busy machine
 
 
 def asked(**values: Any) -> JobRequest:

@@ -59,6 +59,7 @@ class Workshop:
         self.ended: list[tuple[str, str]] = []
         self.foreman = Foreman(
             SPEC, self.workers, patience=Patience(backoff_s=(0.5,) * 9), queue_limit=100, library=library,
+            lora_paths=lambda loras: {},
             archive=self.archive, events=EventLog(1), on_end=lambda view: self.ended.append((view.id, view.state)),
             on_worker=lambda state: None,
         )  # fmt: skip

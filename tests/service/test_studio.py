@@ -311,6 +311,20 @@ def test_a_cancelled_job_is_put_back_with_one_call_also_smaller(live: LiveStudio
         live.run(live.studio.retry(again.id))
 
 
+def test_a_smaller_try_of_a_kept_composition_says_what_of_its_draft_it_keeps(live: LiveStudio):
+    draft = live.draw(width=512, height=512, steps=2, noise="linked")
+    live.call(live.studio.pause)
+    request = FinishRequest(mode="keep-composition", width=512, height=256)
+    view = live.run(live.studio.finish(draft.id, request))
+    live.run(live.studio.cancel(view.id))
+    smaller = live.run(live.studio.retry(view.id, smaller=True))
+    live.run(live.studio.cancel(smaller.id))
+    live.call(live.studio.resume)
+    assert (smaller.job.width, smaller.job.height) == (352, 256)
+    said = [(one.field, one.asked, one.used) for one in smaller.adjustments if one.field == "draft"]
+    assert said == [("draft", "512x512", "512x372")]
+
+
 def test_estimates_learn_from_what_pictures_took(live: LiveStudio):
     for seed in range(3):
         live.draw(seed=seed, steps=8)

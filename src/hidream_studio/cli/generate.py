@@ -15,19 +15,24 @@ from typing import Any
 
 import hidream_studio
 from hidream_studio.cli.options import MODEL_OPTIONS, request_from, settings_from
+from hidream_studio.cli.pictures import GivenPicture, read_files, read_pictures
 from hidream_studio.cli.progress import Progress
 from hidream_studio.errors import RequestError, StudioError
 from hidream_studio.image.convert import Kind, converted, kind_of
 from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
+from hidream_studio.image.references import prepare
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.job import PinnedJob, pin
-from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.job.loras import LoraUse
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.service.checkpoint import read_checkpoint
+from hidream_studio.service.loras import LoraShelf
 from hidream_studio.settings import Settings, openmp_waiting
 
 
@@ -39,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         from hidream_studio.cli.remote import draw_remotely
 
         _refuse_model_options(arguments)
-        png, facts = draw_remotely(arguments.url, request, settings)
+        png, facts = draw_remotely(arguments.url, request, settings, read_files(arguments.ref or ()))
     else:
-        png, facts = _draw_here(request, settings)
+        png, facts = _draw_here(request, settings, read_pictures(arguments.ref or ()))
     content, lost = converted(png, kind)
     if arguments.out is not None:
         out = arguments.out
@@ -55,10 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, dict[str, Any]]:
+def _draw_here(
+    request: GenerationRequest, settings: Settings, given: Sequence[GivenPicture]
+) -> tuple[bytes, dict[str, Any]]:
+    references = tuple(one.reference for one in given)
     folder = Path(settings.checkpoint)
     if folder.is_dir():  # a request that cannot be met is refused before the model is loaded
-        pin(request, profile_for_checkpoint(folder, settings.profile))
+        request, lora_paths = _with_loras(request, settings, folder)
+        checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
+        checkpoint.check(pin(request, checkpoint.profile, references=references).job)
     with Progress() as progress:
         progress.phase("starting torch")
         os.environ.update(openmp_waiting(os.environ))  # as scheduler/process.py gives it to the worker
@@ -69,9 +79,17 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
             fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
-        pinned = pin(request, pipeline.profile)
-        pipeline.check_prompt(pinned.job)
-        render = pipeline.render(pinned.job)
+        if not folder.is_dir():  # it has been fetched
+            request, lora_paths = _with_loras(request, settings, pipeline.checkpoint_folder)
+        pinned = pin(request, pipeline.profile, references=references)
+        job = pinned.job
+        pictures = prepare(
+            [one.picture for one in given], job.width, job.height, layout=job.layout,
+            kept_side=job.kept_side(pipeline.profile),
+        )  # fmt: skip
+        pipeline.loras.know(lora_paths)
+        pipeline.check_prompt(job, pictures)
+        render = pipeline.render(job, references=pictures)
         while True:
             try:
                 step = next(render)
@@ -79,18 +97,32 @@ def _draw_here(request: GenerationRequest, settings: Settings) -> tuple[bytes, d
                 rendered = end.value
                 break
             progress.step(step.index + 1, step.total)
+    pinned = replace(pinned, adjustments=pinned.adjustments + tuple(told for one in given for told in one.changed))
     timings = Timings(rendered.text_s, rendered.steps_s, rendered.decode_s)
     image_id, origin = new_id(), {
         "model": pipeline.model_name, "fingerprint": pipeline.fingerprint, "numeric_path": pipeline.numeric_path,
     }  # fmt: skip
     chunks = picture_chunks(
-        pinned.job, image_id=image_id, created_at=utc_now(), timings=timings, adjustments=pinned.adjustments,
-        version=hidream_studio.__version__, **origin,
+        job, image_id=image_id, created_at=utc_now(), timings=timings, adjustments=pinned.adjustments,
+        version=hidream_studio.__version__, thumbnails={one.reference.hash: one.tiny() for one in given}, **origin,
     )  # fmt: skip
     begin_s = time.perf_counter()
     png = encode_png(rendered.pixels, chunks)
     timings = replace(timings, png_s=time.perf_counter() - begin_s)
     return png, {"id": image_id, **_facts(pinned, timings), "precision": pipeline.precision, **origin}
+
+
+def _with_loras(
+    request: GenerationRequest, settings: Settings, checkpoint: Path
+) -> tuple[GenerationRequest, dict[str, str]]:
+    """The request with its LoRAs' hashes, and their paths by these. Raises RequestError where one is not there."""
+    if not request.loras:
+        return request, {}
+    shelf = LoraShelf(settings.loras_folder, lambda: open_checkpoint(str(checkpoint)).config)
+    shelf.ready(request.loras)
+    request = request.model_copy(update={"loras": shelf.found(request.loras)[0]})
+    uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in request.loras or ()]
+    return request, shelf.paths(uses)
 
 
 def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
@@ -103,12 +135,17 @@ def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
             "sampler", "shift", "noise_scale", "noise", "snap_resolution", "preset", "profile",
         )
     }  # fmt: skip
-    return facts | {
-        "requested": {"width": job.requested_width, "height": job.requested_height},
-        "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
-        "elapsed_s": round(timings.elapsed_s, 4),
-        "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
-    }
+    told = job.to_dict()
+    return (
+        facts
+        | {name: told[name] for name in ("references", "layout", "keep_aspect", "loras") if name in told}
+        | {
+            "requested": {"width": job.requested_width, "height": job.requested_height},
+            "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
+            "elapsed_s": round(timings.elapsed_s, 4),
+            "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
+        }
+    )
 
 
 def _tell_adjustments(adjustments: Sequence[dict[str, Any]]) -> None:

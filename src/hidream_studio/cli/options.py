@@ -11,7 +11,7 @@ from pydantic_settings import SettingsError
 
 import hidream_studio
 from hidream_studio.errors import RequestError
-from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe
+from hidream_studio.job.profiles import PROFILE_IDS, PresetId, Recipe, Sampler
 from hidream_studio.job.request import GenerationRequest, Noise
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.settings import Precision, Settings
@@ -20,10 +20,10 @@ from hidream_studio.settings import Precision, Settings
 _REQUEST_FIELDS = {
     "prompt": "prompt", "negative": "negative_prompt", "width": "width", "height": "height", "steps": "steps",
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
-    "shift": "shift", "noise_scale": "noise_scale", "noise": "noise",
+    "shift": "shift", "noise_scale": "noise_scale", "noise": "noise", "lora": "loras",
 }  # fmt: skip
 MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram")
-_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
+_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "loras", "token_file", "root_path", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,6 +71,12 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
     said = {field: getattr(arguments, option) for option, field in _REQUEST_FIELDS.items()}
     if arguments.no_snap:
         said["snap_resolution"] = False
+    if arguments.keep_aspect:
+        said["keep_aspect"] = True
+    if arguments.layout is not None:
+        from hidream_studio.cli.pictures import read_layout
+
+        said["layout"] = read_layout(arguments.layout)
     return parse_request(GenerationRequest, {field: value for field, value in said.items() if value is not None})
 
 
@@ -82,6 +88,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", help="address to listen on (127.0.0.1); another than this machine's own needs a token")
     serve.add_argument("--port", type=int, help="port (7860); 0 for any that is free")
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder for pictures and history")
+    serve.add_argument("--loras", type=Path, metavar="DIR", help="folder of LoRA files; loras in that of --data")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token; or set HIDREAM_STUDIO_TOKEN")
     serve.add_argument("--root-path", metavar="/PATH", help="what a proxy puts before every path, taken off or not")
     serve.add_argument("--queue-limit", type=int, metavar="N", help="jobs that may wait (200)")
@@ -98,11 +105,30 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--seed", type=int, help="random when absent")
     generate.add_argument("--preset", choices=get_args(PresetId), help="fills in size, steps and guidance")
     generate.add_argument("--recipe", choices=get_args(Recipe))
-    generate.add_argument("--sampler", choices=("unipc", "euler"), help="of the full recipe")
+    generate.add_argument(
+        "--sampler",
+        choices=get_args(Sampler),
+        help="unipc, euler of the full recipe; of dev beside pictures flow_match (one picture), flash (several)",
+    )
     generate.add_argument("--shift", type=float)
     generate.add_argument("--noise-scale", type=float)
     generate.add_argument("--no-snap", action="store_true", help="render the size as asked, not the closest fixed one")
     generate.add_argument("--noise", choices=get_args(Noise), help="linked: one seed is one picture at every size")
+    generate.add_argument(
+        "--lora",
+        action="append",
+        type=_lora,
+        metavar="NAME[=STRENGTH]",
+        help="a LoRA, -2 to 2 (1); up to 8 of them",
+    )
+    generate.add_argument("--loras", type=Path, metavar="DIR", help="folder of LoRA files; loras in the data folder")
+    generate.add_argument(
+        "--ref", type=Path, action="append", metavar="FILE", help="a picture to draw from; again for each further one"
+    )
+    generate.add_argument(
+        "--layout", metavar="JSON|FILE", help="where each picture stands: [[x1, x2, y1, y2], …], each 0 to 1"
+    )
+    generate.add_argument("--keep-aspect", action="store_true", help="draw in the aspect ratio of the one picture")
     generate.add_argument("--url", metavar="SERVER", help="ask a running server, which has the model already")
     generate.add_argument("--token-file", type=Path, metavar="FILE", help="the server's token; or HIDREAM_STUDIO_TOKEN")
     generate.add_argument(
@@ -114,6 +140,17 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--force", action="store_true", help="write over the file of --out where there is one")
     generate.add_argument("--json", action="store_true", help="print all that is known of the picture, as JSON")
     _add_model_options(generate)
+
+
+def _lora(text: str) -> dict[str, Any]:
+    """NAME=STRENGTH; a name may hold an equals sign before the last."""
+    name, equals, strength = text.rpartition("=")
+    if not equals:
+        return {"name": text}
+    try:
+        return {"name": name, "strength": float(strength)}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: the strength is no number; write it as ink=0.8") from None
 
 
 def _add_resolve(commands: Any) -> None:
@@ -149,7 +186,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         choices=get_args(Precision),
-        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU, and on a GPU bf16 where it fits, else fp8",
+        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU, bf16 on a GPU that holds it, or fp8",
     )
     command.add_argument(
         "--fused",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +20,12 @@ TIMEOUT_S = 30.0
 PATIENCE_S = 60.0  # how long a server that we have talked to may be away: it restarts, and the job is still there
 
 
-def draw_remotely(url: str, request: GenerationRequest, settings: Settings) -> tuple[bytes, dict[str, Any]]:
+def draw_remotely(
+    url: str,
+    request: GenerationRequest,
+    settings: Settings,
+    pictures: Sequence[tuple[str, bytes]] = (),  # to draw from: name and bytes of each
+) -> tuple[bytes, dict[str, Any]]:
     """The PNG, and what the server tells of it.
 
     Raises
@@ -35,6 +41,8 @@ def draw_remotely(url: str, request: GenerationRequest, settings: Settings) -> t
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S) as client:
         body = request.model_dump(exclude_none=True, exclude_unset=True)
+        if pictures:
+            body["references"] = [{"upload_id": _uploaded(client, *picture)} for picture in pictures]
         job = _json(client, "POST", "/api/jobs", json=body)
         try:
             job = _ended(client, job)
@@ -49,6 +57,15 @@ def draw_remotely(url: str, request: GenerationRequest, settings: Settings) -> t
         "server": url,
         **{name: value for name, value in job.items() if name not in ("state", "step", "wait_s")},
     }
+
+
+def _uploaded(client: httpx.Client, name: str, data: bytes) -> str:
+    """The id under which the server keeps a picture."""
+    answer = _answer(client, "POST", "/api/uploads", files={"file": (name, data)})
+    try:
+        return str(answer.json()["uploads"][0]["id"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise RemoteError(f"{client.base_url} is no HiDream Studio that takes pictures as input") from None
 
 
 def _is_address(url: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hidream_studio.job.job import Job
 from hidream_studio.job.record import Timings
@@ -46,6 +47,10 @@ class Draw:
     lane: Lane
     order: float
     init_image: bytes | None = None  # the draft's PNG, for keep-composition
+    references: tuple[bytes, ...] = field(default=(), repr=False)  # the files of the job's, as they were sent
+    loras: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by hash, where the worker's machine has the files of its LoRAs
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from functools import cached_property
 import torch
 
 from hidream_studio.engine.devices import GIB, Device, check_memory
-from hidream_studio.engine.text_cache import ReadPictures, TextBytes, TextCache, TokenIds
+from hidream_studio.engine.loras import LoraReader
+from hidream_studio.engine.text_cache import LorasKey, ReadPictures, TextBytes, TextCache, TokenIds
 from hidream_studio.errors import CheckpointError
 from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.sizes import PATCH_PX
@@ -35,16 +36,20 @@ class PictureKey:
     """Pictures by their pixels, which the key of what is kept holds no more."""
 
     digest: str
+    loras: LorasKey = ()  # beside the weights while they are read
     pictures: Sequence[PreparedPicture] = field(default=(), compare=False, repr=False)
 
 
 class PictureReader:
     """The vision tower of one checkpoint, and what it has read."""
 
-    def __init__(self, model: O1Transformer, tokenizer: PromptTokenizer, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, model: O1Transformer, tokenizer: PromptTokenizer, checkpoint: Checkpoint, loras: LoraReader
+    ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._checkpoint = checkpoint
+        self._loras = loras
         self._device = Device(model.device)
         self._tower: VisionTower | None = None
         self._kept: TextCache[PictureKey, ReadPictures] = TextCache(self._read, PICTURE_CACHE_BYTES)
@@ -53,8 +58,8 @@ class PictureReader:
     def _stored(self) -> StoredTower:
         return open_tower(self._checkpoint)
 
-    def read(self, pictures: Sequence[PreparedPicture]) -> ReadPictures:
-        """What the model needs of these pictures, in this order.
+    def read(self, pictures: Sequence[PreparedPicture], loras: LorasKey = ()) -> ReadPictures:
+        """What the model needs of these pictures, in this order, with these LoRAs.
 
         Raises
         ------
@@ -62,8 +67,10 @@ class PictureReader:
             when this checkpoint takes no pictures, or its vision tower is no good.
         OutOfMemoryError
             when the tower does not fit.
+        LoraError
+            when a LoRA does not fit the tower.
         """
-        return self._kept.get(PictureKey(digest(pictures), pictures))
+        return self._kept.get(PictureKey(digest(pictures), loras, pictures))
 
     def token_counts(self, pictures: Sequence[PreparedPicture]) -> tuple[int, ...]:
         """How many tokens each picture has before the prompt. Raises CheckpointError."""
@@ -104,15 +111,17 @@ class PictureReader:
     def _read(self, key: PictureKey) -> ReadPictures:
         counts = self.token_counts(key.pictures)
         ids = self.first_ids(counts)
-        prefix = self._model.encode_pictures(ids, self._tokenizer.picture, self._see(key.pictures))
+        loras = self._loras.get(key.loras)
+        prefix = self._model.encode_pictures(ids, self._tokenizer.picture, self._see(key), loras)
         pixels = [from_uint8(picture.pixels).to(self._model.device) for picture in key.pictures]
-        patches = self._model.embed_patches(torch.cat(pixels, dim=1))
-        return ReadPictures(PictureKey(key.digest), ids, counts, prefix, patches, _grids(key.pictures))
+        patches = self._model.embed_patches(torch.cat(pixels, dim=1), loras)
+        return ReadPictures(PictureKey(key.digest, key.loras), ids, counts, prefix, patches, _grids(key.pictures))
 
-    def _see(self, pictures: Sequence[PreparedPicture]) -> VisionTokens:
-        rows, grids = vision_patches([picture.vision for picture in pictures], self._stored.processor)
+    def _see(self, key: PictureKey) -> VisionTokens:
+        rows, grids = vision_patches([picture.vision for picture in key.pictures], self._stored.processor)
+        changes = self._loras.vision(key.loras, self._stored.config)
         tower = self._on_device()
-        seen: VisionTokens = tower(rows, grids)
+        seen: VisionTokens = tower(rows, grids, changes)
         if self._device.memory_for_tensors().free < TOWER_STAYS_BYTES:
             self._to_host()
         return seen

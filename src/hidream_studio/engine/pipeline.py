@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +25,30 @@ from hidream_studio.engine.devices import (
     pick_precision,
 )
 from hidream_studio.engine.fusing import fused_blocks
+from hidream_studio.engine.loras import LoraReader, loras_key
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pictures import PictureKey, PictureReader
-from hidream_studio.engine.precision import CHOICES, Option, choose, option
+from hidream_studio.engine.precision import pick_option
 from hidream_studio.engine.stopwatch import Stopwatch
-from hidream_studio.engine.text_cache import PromptBeside, ReadPictures, TextBytes, TextCache, TokenIds, text_key
-from hidream_studio.errors import CheckpointError, DeviceError, NumericError, RequestError
+from hidream_studio.engine.text_cache import (
+    LorasKey,
+    PromptBeside,
+    PromptKey,
+    ReadPictures,
+    TextBytes,
+    TextCache,
+    TokenIds,
+    UnderLoras,
+    text_key,
+)
+from hidream_studio.errors import CheckpointError, NumericError, RequestError
 from hidream_studio.image.references import PreparedPicture, digest
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
+from hidream_studio.model.lora import Loras
 from hidream_studio.model.patches import from_uint8, patchify, to_uint8
 from hidream_studio.model.tokens import UNCONDITIONAL_PROMPT, PromptTokenizer
 from hidream_studio.model.transformer import O1Transformer, TextPrefix
@@ -92,6 +104,7 @@ class Pipeline:
         self.precision = precision
         self.model_name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
+        self.checkpoint_folder = checkpoint.folder
         mode = "eager" if model.run_blocks is None else "fused"
         kept_only = precision == "fp8" and not self.runs_on.has_fp8_products and self.runs_on.is_gpu
         products = "bf16of8" if kept_only else precision
@@ -101,8 +114,9 @@ class Pipeline:
         self.max_kept_bytes = None if budget is None else budget.kept_bytes
         self._tokenizer = tokenizer
         text_bytes = TEXT_CACHE_BYTES if self.max_kept_bytes is None else self.max_kept_bytes // 4
-        self._prefixes: TextCache[TokenIds | PromptBeside, TextPrefix] = TextCache(self._encode, text_bytes)
-        self._pictures = PictureReader(model, tokenizer, checkpoint)
+        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, text_bytes)
+        self.loras = LoraReader(model, fp8=precision == "fp8")
+        self._pictures = PictureReader(model, tokenizer, checkpoint, self.loras)
         self._noise = NoiseAhead(profile.buckets)
 
     @classmethod
@@ -156,7 +170,7 @@ class Pipeline:
         checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
         asked = precision or used_profile.precision
-        chosen = _choice(asked, checkpoint, where, used_profile, vram_gib, fused=fused is not False)
+        chosen = pick_option(asked, checkpoint, where, used_profile.native_side, vram_gib, fused=fused is not False)
         reader = PromptTokenizer(checkpoint.tokenizer_folder)
         used_precision, budget = chosen.precision, chosen.budget
         assert budget is not None  # refused otherwise
@@ -212,25 +226,33 @@ class Pipeline:
         self._noise.prepare(job)
 
     def text_bytes(self, job: Job, references: Sequence[PreparedPicture] = ()) -> TextBytes:
-        """What a job's prompts and pictures keep while it is drawn. Raises PromptError, CheckpointError."""
+        """What a job's prompts, pictures and LoRAs keep while it is drawn.
+
+        Raises PromptError, CheckpointError, LoraError.
+        """
+        key = loras_key(job)
+        return self.loras.bytes_of(key) | self._text_bytes(job, references, key)
+
+    def _text_bytes(self, job: Job, references: Sequence[PreparedPicture], loras: LorasKey) -> TextBytes:
         per_token = self._model.config.text_bytes_per_token(self._model.dtype.itemsize)
         if not references:
-            return {text_key(ids): len(ids) * per_token for ids in self._token_ids(job)}
-        counts, key = self._pictures.token_counts(references), PictureKey(digest(references))
+            return {text_key(_under(ids, loras)): len(ids) * per_token for ids in self._token_ids(job)}
+        counts, key = self._pictures.token_counts(references), PictureKey(digest(references), loras)
         shared = len(self._pictures.first_ids(counts))
         rest = [ids[shared:] for ids in self._token_ids(job, references)]
-        prompts = {text_key((ids, key)): len(ids) * per_token for ids in rest}
+        prompts = {text_key(_under((ids, key), loras)): len(ids) * per_token for ids in rest}
         return prompts | {text_key(key): self._pictures.bytes_of(references)}
 
     @property
     def kept_text_bytes(self) -> TextBytes:
-        """What prompts and pictures keep beside those of the jobs that are drawn."""
-        return self._prefixes.kept_bytes | self._pictures.kept_bytes
+        """What prompts, pictures and LoRAs keep beside those of the jobs that are drawn."""
+        return self._prefixes.kept_bytes | self._pictures.kept_bytes | self.loras.kept_bytes
 
     def free_memory(self) -> None:
         """Let go of all that can be computed again, after memory ran out. Changes no pixel."""
         self._prefixes.clear()
         self._pictures.clear()
+        self.loras.clear()
         self.runs_on.empty_cache()
 
     def render(
@@ -251,6 +273,8 @@ class Pipeline:
         ------
         PromptError, CheckpointError
             at the first step, see `check_prompt`.
+        LoraError
+            at the first step, see `LoraReader.get`; `loras.know` is told before where the files lie.
         RequestError
             when the draft is missing, or of another size.
         OutOfMemoryError
@@ -264,11 +288,14 @@ class Pipeline:
             ids = self._token_ids(job, references)
             text, steps = Stopwatch(self.runs_on), Stopwatch(self.runs_on)
             with text.running():
-                pictures = self._room.once_more(partial(self._pictures.read, references)) if references else None
-                prefixes = [self._prefixes.get(_rest(branch, pictures)) for branch in ids]
+                key = loras_key(job)
+                loras = self._room.once_more(partial(self.loras.get, key))
+                read = partial(self._pictures.read, references, key)
+                pictures = self._room.once_more(read) if references else None
+                prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key)) for branch in ids]
             z = self._start(job, init_image)
             solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
-            states = denoise(self._predict(job, prefixes, pictures), z, schedule, solver, job.guidance_scale)
+            states = denoise(self._predict(job, prefixes, pictures, loras), z, schedule, solver, job.guidance_scale)
         rows, cols = job.height // PATCH_PX, job.width // PATCH_PX
         if schedule.steps == 0:
             yield Step(0, 1, partial(to_uint8, z, rows, cols))
@@ -308,10 +335,11 @@ class Pipeline:
         return [tuple(branch[:-1]) for branch in ids]
 
     @torch.inference_mode()
-    def _encode(self, key: TokenIds | PromptBeside) -> TextPrefix:
-        ids, before = (key.ids, key.pictures.prefix) if isinstance(key, PromptBeside) else (key, None)
+    def _encode(self, key: PromptKey) -> TextPrefix:
+        prompt, loras = (key.prompt, self.loras.get(key.loras)) if isinstance(key, UnderLoras) else (key, None)
+        ids, before = (prompt.ids, prompt.pictures.prefix) if isinstance(prompt, PromptBeside) else (prompt, None)
         tokens = torch.tensor([ids], device=self.device)
-        return self._room.once_more(partial(self._model.encode_text, tokens, before))
+        return self._room.once_more(partial(self._model.encode_text, tokens, before, loras))
 
     @torch.inference_mode()
     def _start(self, job: Job, init_image: Pixels | None) -> Tensor:  # (1, N, 3072) float32
@@ -321,39 +349,24 @@ class Pipeline:
         return torch.lerp(from_uint8(init_image).to(self.device), z, _strength(job))
 
     @torch.inference_mode()
-    def _predict(self, job: Job, prefixes: Sequence[TextPrefix], pictures: ReadPictures | None) -> Predict:
+    def _predict(
+        self, job: Job, prefixes: Sequence[TextPrefix], pictures: ReadPictures | None, loras: Loras | None
+    ) -> Predict:
         """A step's branches share one pass; two jobs never do: equal jobs give equal pixels, whatever else runs."""
         ends = torch.tensor([prefix.next_position for prefix in prefixes], device=self.device)
         patches, grids = (None, ()) if pictures is None else (pictures.patches, pictures.grids)
         rotary = self._model.step_rotary(ends, job.height // PATCH_PX, job.width // PATCH_PX, grids)
 
         def predict(z: Tensor, t: Tensor) -> Sequence[Tensor]:
-            forward = partial(self._model.forward_branches, z, t, prefixes, rotary, patches)
+            forward = partial(self._model.forward_branches, z, t, prefixes, rotary, patches, loras)
             return self._room.once_more(forward).chunk(len(prefixes))
 
         return predict
 
 
-def _choice(
-    asked: Precision | None,
-    checkpoint: Checkpoint,
-    device: Device,
-    profile: ModelProfile,
-    vram_gib: float | None,
-    *,
-    fused: bool,
-) -> Option:
-    """The precision that was asked for, or that suits the device; it can be had."""
-    if asked is not None or device.memory() is None:
-        asked = pick_precision(asked, device)
-        found = option(asked, checkpoint, device, profile.native_side, vram_gib, fused=fused)
-        if found.budget is None:
-            raise found.error or DeviceError(f"{asked} cannot be had on {device}", field="precision")
-        return found
-    options = [option(one, checkpoint, device, profile.native_side, vram_gib, fused=fused) for one in CHOICES]
-    chosen, why = choose(options, checkpoint, device)
-    logging.getLogger(__name__).info("%s is taken, for %s; --precision says otherwise", chosen.precision, why)
-    return chosen
+def _under(prompt: Any, loras: LorasKey) -> Any:
+    """The key of a prompt, or of what stands for one, with these LoRAs; without any it is the prompt."""
+    return UnderLoras(prompt, loras) if loras else prompt
 
 
 def _rest(ids: TokenIds, pictures: ReadPictures | None) -> TokenIds | PromptBeside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,3 +67,25 @@ def choose(options: Sequence[Option], checkpoint: Checkpoint, device: Device) ->
         if not one.pass_bytes:
             return one, "all of it fits" if one is options[0] else f"{options[0].precision} does not fit whole"
     return last, "the fewest bytes travel"
+
+
+def pick_option(
+    asked: Precision | None,
+    checkpoint: Checkpoint,
+    device: Device,
+    side_px: int,
+    vram_gib: float | None,
+    *,
+    fused: bool,
+) -> Option:
+    """The precision that was asked for, or that suits the device; it can be had. Raises DeviceError."""
+    if asked is not None or device.memory() is None:
+        asked = pick_precision(asked, device)
+        found = option(asked, checkpoint, device, side_px, vram_gib, fused=fused)
+        if found.budget is None:
+            raise found.error or DeviceError(f"{asked} cannot be had on {device}", field="precision")
+        return found
+    options = [option(one, checkpoint, device, side_px, vram_gib, fused=fused) for one in CHOICES]
+    chosen, why = choose(options, checkpoint, device)
+    logging.getLogger(__name__).info("%s is taken, for %s; --precision says otherwise", chosen.precision, why)
+    return chosen

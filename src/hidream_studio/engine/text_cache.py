@@ -13,6 +13,7 @@ from hidream_studio.model.transformer import TextPrefix
 from hidream_studio.model.vision import Grid
 
 TokenIds = tuple[int, ...]
+LorasKey = tuple[tuple[str, float], ...]  # hash and strength of each, sorted
 TextBytes = dict[int, int]  # by `text_key`: two jobs of one prompt keep it once
 
 
@@ -44,6 +45,17 @@ class PromptBeside:
 
     def __hash__(self) -> int:
         return hash((self.ids, self.pictures.key))
+
+
+@dataclass(frozen=True)
+class UnderLoras:
+    """A prompt, or the rest of one, read with LoRAs beside the weights."""
+
+    prompt: TokenIds | PromptBeside
+    loras: LorasKey  # not empty
+
+
+PromptKey = TokenIds | PromptBeside | UnderLoras
 
 
 class Sized(Protocol):
@@ -95,8 +107,9 @@ class TextCache(Generic[Key, Value]):
         if self._counted is None:
             self._counted = {text_key(key): value.nbytes for key, value in self._kept.items()}
             for key in self._kept:
-                if isinstance(key, PromptBeside):
-                    self._counted[text_key(key.pictures.key)] = key.pictures.nbytes
+                prompt = key.prompt if isinstance(key, UnderLoras) else key
+                if isinstance(prompt, PromptBeside):
+                    self._counted[text_key(prompt.pictures.key)] = prompt.pictures.nbytes
         return self._counted
 
     @property

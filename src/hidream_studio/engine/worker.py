@@ -12,7 +12,8 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from hidream_studio.engine.messages import (
     WorkerSpec,
 )
 from hidream_studio.engine.picture_encoder import PictureEncoder
+from hidream_studio.engine.prepared import Prepared, Preparer
 from hidream_studio.engine.turns import Contender, Turns, state_bytes
 from hidream_studio.errors import NotFoundError, OutOfMemoryError, StudioError, WorkerError
 from hidream_studio.job.job import Job, pin
@@ -138,14 +140,15 @@ class _Held:
 
     draw: Draw
     order: float
-    text_bytes: TextBytes = field(default_factory=dict)
+    pictures: Future[Prepared]
+    text_bytes: TextBytes | None = None  # None: not known before its pictures are ready
     render: Iterator[Step] | None = None
     done: int = 0  # steps
 
     def contender(self) -> Contender:
         draw = self.draw
         begun = self.render is not None
-        return Contender(draw.job_id, draw.lane, self.order, begun, state_bytes(draw.job), self.text_bytes)
+        return Contender(draw.job_id, draw.lane, self.order, begun, state_bytes(draw.job), self.text_bytes or {})
 
     def close(self) -> None:
         if self.render is not None:
@@ -164,11 +167,14 @@ class Worker:
         self._turns = Turns(max_state_bytes=spec.max_state_bytes if kept is None else min(kept, spec.max_state_bytes))
         self._held: dict[str, _Held] = {}
         self._pace = _Pace(pipeline.runs_on)
+        self._preparer = Preparer(pipeline.profile)
         self._encoder = PictureEncoder(outbox, preview_interval_s=spec.preview_interval_s)
 
     def run(self) -> None:
         """Step until told to stop."""
         while self._take_messages():
+            for held in self._held.values():
+                self._know_text_bytes(held)
             contenders = [held.contender() for held in self._held.values()]
             kept = self._pipeline.kept_text_bytes
             job_id = self._turns.choose(contenders, time.monotonic(), kept_text_bytes=kept)
@@ -191,9 +197,12 @@ class Worker:
 
     def _act(self, message: ToWorker) -> None:
         if isinstance(message, Draw):
+            self._pipeline.loras.know(message.loras)
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
-            self._held[message.job_id] = _Held(message, message.order, self._text_bytes(message.job))
+            pictures = self._preparer.ask(message.job, message.references)
+            # the files have been read, or are about to be: they are not kept a second time
+            self._held[message.job_id] = _Held(replace(message, references=()), message.order, pictures)
         elif isinstance(message, Cancel):
             if self._drop(message.job_id):
                 self._outbox.send(Cancelled(message.job_id))
@@ -205,11 +214,13 @@ class Worker:
         elif isinstance(message, Reorder) and message.job_id in self._held:
             self._held[message.job_id].order = message.order
 
-    def _text_bytes(self, job: Job) -> TextBytes:
+    def _know_text_bytes(self, held: _Held) -> None:
+        if held.text_bytes is not None or not held.pictures.done():
+            return
         try:
-            return self._pipeline.text_bytes(job)
-        except StudioError:
-            return {}  # its first step will say what is wrong with it
+            held.text_bytes = self._pipeline.text_bytes(held.draw.job, held.pictures.result())
+        except Exception:  # noqa: BLE001  its first step will say what is wrong with it
+            held.text_bytes = {}
 
     def _step(self, held: _Held) -> None:
         """One step of one job; after its last one, the picture."""
@@ -219,6 +230,7 @@ class Worker:
         self._drop(held.draw.job_id)
         if failure.code == OutOfMemoryError.code:
             gc.collect()
+            self._preparer.clear()
             self._pipeline.free_memory()
         self._outbox.send(failure)
 
@@ -244,7 +256,7 @@ class Worker:
         job_id = held.draw.job_id
         self._outbox.send(StepBegins(job_id, held.done, first=held.render is None))
         if held.render is None:
-            held.render = self._begin(held.draw)
+            held.render = self._begin(held.draw, held.pictures.result())
         step = next(held.render)
         self._pace.step_launched()
         held.done = step.index + 1
@@ -254,10 +266,10 @@ class Worker:
         else:
             self._end(held)
 
-    def _begin(self, draw: Draw) -> Iterator[Step]:
-        self._pipeline.check_prompt(draw.job)
+    def _begin(self, draw: Draw, pictures: Prepared) -> Iterator[Step]:
+        self._pipeline.check_prompt(draw.job, pictures)
         init_image = None if draw.init_image is None else _read_init_image(draw.init_image, draw.job)
-        return self._pipeline.render(draw.job, init_image=init_image)
+        return self._pipeline.render(draw.job, init_image=init_image, references=pictures)
 
     def _end(self, held: _Held) -> None:
         """Decode, and leave the rest to the encoder."""

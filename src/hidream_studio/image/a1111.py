@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,7 @@ _NUMBERS: dict[str, tuple[str, type[int] | type[float]]] = {
 _SAYS_NOTHING_OF_PIXELS = frozenset({"Model", "Model hash", "Version", "App", "Created Date", "Hashes", "User"})
 _KNOWN = frozenset({*_NUMBERS, "Size", "Sampler", "Model", "Model hash", "Version", "Clip skip"})
 
+_LORA_TAG = re.compile(r" ?<lora:(?P<name>[^:<>\s][^:<>\n]*)(?::(?P<strength>-?\d{1,3}(?:\.\d{1,9})?)[^<>\n]*)?>")
 _KEY = re.compile(r"(?P<key>\w[\w \-/]{0,59}):")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _BETWEEN = re.compile(r"[\s,]*")
@@ -61,13 +63,14 @@ def write(job: Job, *, model: str, fingerprint: str, version: str) -> str:
     }
     pairs |= {_key(name): _plain(value) for name, value in job.to_dict().items()
               if name not in _WITH_NAMES_OF_A1111 and value is not None}  # fmt: skip
-    lines = [job.prompt]
+    tags = _tags(job)
+    lines = [job.prompt + tags]
     if job.negative_prompt is not None:
         lines.append(f"{NEGATIVE} {job.negative_prompt}")
     ending = {"Version": f"{_OURS} {version}"}
     text = "\n".join([*lines, _line(pairs | ending)])
     prompt, negative, _ = _split(text)
-    if (prompt, negative or None) == (job.prompt, job.negative_prompt):
+    if (prompt.removesuffix(tags), negative or None) == (job.prompt, job.negative_prompt):
         return text
     # line breaks, white space or words that mean something to this text: said once more, as JSON has it
     pairs[_EXACT_PROMPT] = json.dumps(job.prompt, ensure_ascii=False)
@@ -94,7 +97,10 @@ def read_own(text: str) -> dict[str, Any] | None:
         for name, kind in get_type_hints(Job).items():
             if name not in values and (said := pairs.get(keys.get(name, _key(name)))) is not None:
                 values[name] = _typed(kind, said)
-        return Job(**values).to_dict()
+        job = Job(**values)
+        if _EXACT_PROMPT not in pairs:
+            job = replace(job, prompt=prompt.removesuffix(_tags(job)))
+        return job.to_dict()
     except (ValidationError, TypeError):  # edited by somebody, or of a version that said less
         return None
 
@@ -108,7 +114,10 @@ def read(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Values by the names of a request, unchecked, and one sentence for what could not be used."""
     found = Found()
     prompt, negative, pairs = _split(text)
+    prompt, loras = _without_tags(prompt)
     found.text("prompt", prompt)
+    if loras:
+        found.values["loras"] = loras
     found.text("negative_prompt", negative)
     if _is_ours(pairs) and "Noise" not in pairs:
         found.notes.append("the text does not say whether the noise was linked or upstream's")
@@ -124,6 +133,20 @@ def read(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         elif key not in _SAYS_NOTHING_OF_PIXELS:
             found.unused([key])
     return found.values, found.sentences()
+
+
+def _tags(job: Job) -> str:
+    """A job's LoRAs as A1111's web UI has them, inside of the prompt."""
+    return "".join(f" <lora:{use.name}:{use.strength:g}>" for use in job.loras)
+
+
+def _without_tags(prompt: str) -> tuple[str, list[dict[str, Any]]]:
+    """A prompt, and the LoRAs that its tags name; of one that is named twice the first strength counts."""
+    loras: dict[str, float] = {}
+    for tag in _LORA_TAG.finditer(prompt):
+        loras.setdefault(tag["name"], float(tag["strength"] or 1))
+    rest = _LORA_TAG.sub("", prompt).strip() if loras else prompt
+    return rest, [{"name": name, "strength": strength} for name, strength in loras.items()]
 
 
 def _split(text: str) -> tuple[str, str, dict[str, str]]:

@@ -6,9 +6,11 @@ tools around it read. Both are read, ours first; the texts of other programs are
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,15 +19,17 @@ from hidream_studio.errors import RequestError
 from hidream_studio.image import a1111, exif, json_tools
 from hidream_studio.image.found import Found, shown
 from hidream_studio.image.png import KnownTexts, is_png, read_known_texts
+from hidream_studio.image.thumbnail import MAX_TINY_BYTES
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job, asked_again
 from hidream_studio.job.record import Timings
-from hidream_studio.job.request import GenerationRequest
+from hidream_studio.job.request import UPLOAD_ID, GenerationRequest
 from hidream_studio.job.stored import read_job
 
 SCHEMA = 1  # of the JSON; a reader takes this and older ones
 STUDIO_KEY = "hidream_studio"
 A1111_KEY = "parameters"
+THUMBNAILS = "thumbnails"  # in the JSON: of references, base64 by hash
 
 _PLACES = {  # where settings stand, the most telling first, and what a sentence calls it
     STUDIO_KEY: f"{STUDIO_KEY} text",
@@ -48,6 +52,8 @@ class RestoredSettings:
     request: dict[str, Any]  # each value has passed GenerationRequest's own checks
     source: str  # the program: "hidream_studio", "a1111", "swarmui", "fooocus", "invokeai" or "comfyui"
     notes: tuple[str, ...] = ()  # what was there and could not be used, one sentence each
+    thumbnails: Mapping[str, str] = field(default_factory=dict)  # of references by their upload's id, base64 WebP
+    missing: tuple[str, ...] = ()  # of references, the ids of those that this library does not have
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,12 @@ def picture_chunks(
     version: str,
     job_id: str | None = None,
     adjustments: tuple[Adjustment, ...] = (),
+    thumbnails: Mapping[str, bytes] | None = None,  # of the job's references by their hash, WebP
 ) -> dict[str, str]:
-    """The texts for `png.encode_png`: with equal job, fingerprint and numeric path the pixels can be drawn again."""
+    """The texts for `png.encode_png`: with equal job, fingerprint and numeric path the pixels can be drawn again.
+
+    Pictures as input are not in them: they are named by their hash, with a small picture of each.
+    """
     facts = {
         "schema": SCHEMA,
         "version": version,
@@ -92,6 +102,8 @@ def picture_chunks(
         "timings": asdict(timings),
         "adjustments": [adjustment.model_dump() for adjustment in adjustments],
     }
+    if thumbnails:
+        facts[THUMBNAILS] = {key: base64.b64encode(webp).decode("ascii") for key, webp in thumbnails.items()}
     text = a1111.write(job, model=model, fingerprint=fingerprint, version=version)
     return {STUDIO_KEY: json.dumps(facts, allow_nan=False), A1111_KEY: text}
 
@@ -131,11 +143,11 @@ def settings_from_chunks(chunks: Mapping[str, str], unread: tuple[str, ...] = ()
             source, values, notes = _read(key, chunks[key])
             request, refused = _accepted(values)
             if "prompt" in request:
-                return RestoredSettings(request, source, (*wrong, *notes, *refused))
+                return RestoredSettings(request, source, (*wrong, *notes, *refused), _thumbnails(chunks))
             why = next((f": {one}" for one in refused if one.startswith("prompt ")), "")
             wrong.append(f"the {name} holds no prompt that can be used{why}")
         except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
-            said = f": {error}" if type(error) is ValueError and key != STUDIO_KEY else ""
+            said = f": {error}" if type(error) is ValueError else ""
             wrong.append(f"the {name} could not be read{said}")
     if not wrong:
         wrong.append("it has neither a hidream_studio nor a parameters text, nor one of another program that is known")
@@ -143,7 +155,7 @@ def settings_from_chunks(chunks: Mapping[str, str], unread: tuple[str, ...] = ()
 
 
 def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
-    """What our own text says of the picture; None where there is none, or none that is whole."""
+    """What our own text says of the picture; None where there is none, or none that is whole and understood here."""
     try:
         facts = _studio_json(chunks[STUDIO_KEY])
         model = facts.get("model") or {}
@@ -165,6 +177,21 @@ def picture_facts(chunks: Mapping[str, str]) -> PictureFacts | None:
         )
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError):  # ValidationError is a ValueError
         return None
+
+
+def _thumbnails(chunks: Mapping[str, str]) -> dict[str, str]:
+    """Of references, as far as our own text has them; a stranger can write it, too."""
+    try:
+        found = _studio_json(chunks[STUDIO_KEY]).get(THUMBNAILS) or {}
+        return {
+            key: webp
+            for key, webp in found.items()
+            if re.fullmatch(UPLOAD_ID, key)
+            and len(webp) <= 2 * MAX_TINY_BYTES
+            and base64.b64decode(webp, validate=True)
+        }
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        return {}
 
 
 def _read(key: str, text: str) -> Reading:
@@ -208,9 +235,12 @@ def _of_job(job: Mapping[str, Any], source: str) -> Reading:
 
 def _studio_json(text: str) -> dict[str, Any]:
     facts = json.loads(text)
-    if not isinstance(facts, dict) or not isinstance(facts.get("schema"), int) or facts["schema"] > SCHEMA:
-        raise ValueError("not a schema of ours")
-    return facts
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if type(schema) is not int:
+        raise ValueError("it is not of HiDream Studio")
+    if schema > SCHEMA:
+        raise ValueError(f"a newer HiDream Studio wrote it (schema {schema}; this one reads up to {SCHEMA})")
+    return dict(facts)
 
 
 def _checked_job(values: dict[str, Any]) -> Job:
@@ -229,13 +259,13 @@ def _accepted(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     """The values that a request may hold, and one sentence for each that it may not."""
     request: dict[str, Any] = {}
     notes: list[str] = []
-    for field, value in values.items():
+    for name, value in values.items():
         try:
-            GenerationRequest.model_validate({"prompt": "any", field: value})
-            request[field] = value
+            GenerationRequest.model_validate({"prompt": "any", name: value})
+            request[name] = value
         except ValidationError as error:
-            length = f" ({len(value):,} characters)" if field in _PROMPT_FIELDS and isinstance(value, str) else ""
-            notes.append(f"{field} {shown(value)}{length} was left out: {error.errors()[0]['msg']}")
+            length = f" ({len(value):,} characters)" if name in _PROMPT_FIELDS and isinstance(value, str) else ""
+            notes.append(f"{name} {shown(value)}{length} was left out: {error.errors()[0]['msg']}")
     if ("width" in request) != ("height" in request):
         request.pop("width", None)
         request.pop("height", None)

@@ -7,4 +7,9 @@ from datetime import UTC, datetime
 
 def utc_now() -> str:
     """Now, as ISO 8601 in UTC with milliseconds: `2026-03-01T09:30:00.125Z`. Such texts sort by time."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(datetime.now(UTC))
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment in UTC in the same form."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -47,6 +47,7 @@ class RecipeDefaults(_Frozen):
     sampler: Sampler
     shift: float
     noise_scale: float
+    subjects_shift: float | None = None  # beside two or more pictures as input; None: as without
 
 
 class ModelProfile(_Frozen):
@@ -68,6 +69,7 @@ class ModelProfile(_Frozen):
     keep_composition_strength: float = 0.5  # where a finish names none: 0 the draft, 1 all new
     examples: tuple[str, ...] = Field(default=())  # prompts that this model can draw
     draws: str = ""  # all that it can, where that is little
+    edit_area: int | None = None  # px; edits below it, without guidance or with dev are known to come out weak
 
     @property
     def native_area(self) -> int:
@@ -88,7 +90,10 @@ UPSTREAM_BUCKETS = (
     (3104, 1312), (1312, 3104), (2304, 1792), (1792, 2304),
 )  # fmt: skip
 
-_FULL = RecipeDefaults(steps=50, guidance_scale=5.0, sampler="unipc", shift=3.0, noise_scale=8.0)
+# the shift of its README's subject, skeleton and layout examples; its web page has 3 there too
+_FULL = RecipeDefaults(
+    steps=50, guidance_scale=5.0, sampler="unipc", shift=3.0, noise_scale=8.0, subjects_shift=1.0
+)  # fmt: skip
 _DEV = RecipeDefaults(steps=DEV_STEPS, guidance_scale=0.0, sampler="flash", shift=1.0, noise_scale=7.5)
 
 
@@ -124,7 +129,7 @@ _EXAMPLES_8B = (
 HIDREAM_O1_IMAGE = ModelProfile(
     id="hidream-o1-image", name="HiDream-O1-Image", native_side=2048, buckets=UPSTREAM_BUCKETS,
     trained_sides=(1024, 3104), trained_area=(1024 * 1024, 4_300_000), default_recipe="full",
-    recipes={"full": _FULL, "dev": _DEV}, presets=_PRESETS_FULL, examples=_EXAMPLES_8B,
+    recipes={"full": _FULL, "dev": _DEV}, presets=_PRESETS_FULL, examples=_EXAMPLES_8B, edit_area=1_700_000,
 )  # fmt: skip
 HIDREAM_O1_IMAGE_DEV = HIDREAM_O1_IMAGE.model_copy(
     update={"id": "hidream-o1-image-dev", "name": "HiDream-O1-Image-Dev", "default_recipe": "dev",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveInt
 
 from hidream_studio.errors import CheckpointError, RequestError
 from hidream_studio.job.profiles import ModelProfile, Sampler
@@ -20,6 +22,20 @@ PROCESSOR_FILE = "preprocessor_config.json"
 DEV_EDIT_NOISE_SCALE = 8.0  # upstream inference.py: flow_match takes the full recipe's, not flash's 7.5
 
 Size = tuple[int, int]  # width, height in px
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A picture that a job is drawn from. Its bytes are kept under its hash, and travel beside the job."""
+
+    hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # sha256 of its file
+    width: PositiveInt  # px, turned as its EXIF says
+    height: PositiveInt
+    role: Annotated[str, Field(max_length=40)] | None = None  # what it is called; the model does not see it
+
+    @property
+    def size(self) -> Size:
+        return self.width, self.height
 
 
 @dataclass(frozen=True)
@@ -249,10 +265,15 @@ def reference_tokens(preparations: Sequence[Preparation]) -> int:
     return sum(preparation.tokens for preparation in preparations)
 
 
+def picture_tokens(preparations: Sequence[Preparation], processor: PictureProcessor) -> tuple[int, ...]:
+    """Of each picture before the prompt, as the vision tower gives them."""
+    grids = (processor.grid(preparation.vision) for preparation in preparations)
+    return tuple(rows * cols for rows, cols in grids)
+
+
 def vision_tokens(preparations: Sequence[Preparation], processor: PictureProcessor) -> int:
     """Of all that stands before the prompt: each picture's tokens between a start and an end."""
-    grids = [processor.grid(preparation.vision) for preparation in preparations]
-    return sum(rows * cols + 2 for rows, cols in grids)
+    return sum(tokens + 2 for tokens in picture_tokens(preparations, processor))
 
 
 def dev_sampler(references: int) -> Sampler:

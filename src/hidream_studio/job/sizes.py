@@ -90,6 +90,22 @@ def resolve_size(width: int, height: int, *, snap: bool, profile: ModelProfile) 
     return ResolvedSize(*used, adjustments + _trained_range_warning(*used, profile))
 
 
+def kept_aspect(
+    asked: tuple[int, int], reference: tuple[int, int], used: tuple[int, int], profile: ModelProfile
+) -> ResolvedSize:
+    """The size of an edit that keeps its reference's aspect ratio, see `references.kept_size`. Raises RequestError."""
+    told = f"{reference[0]}×{reference[1]}"
+    if min(used) < MIN_SIDE_PX:
+        raise RequestError(
+            f"references.0 is {told} px: with its aspect ratio the picture would be {used[0]}×{used[1]} px, and a side "
+            f"must be at least {MIN_SIDE_PX} px; keep_aspect=false draws {asked[0]}×{asked[1]}",
+            field="keep_aspect", limit=MIN_SIDE_PX,
+        )  # fmt: skip
+    _check_free_size(asked, used)
+    why = f"keeps the aspect ratio of the reference, {told} px; keep_aspect=false draws the size that is asked for"
+    return ResolvedSize(*used, _size_adjustments(asked, used, why) + _trained_range_warning(*used, profile))
+
+
 def _check_free_size(asked: tuple[int, int], used: tuple[int, int]) -> None:
     for field, asked_side, side in zip(("width", "height"), asked, used, strict=True):
         if side < MIN_SIDE_PX:

@@ -28,7 +28,8 @@ def orphans(folder: Path, known_ids: Collection[str]) -> Iterator[tuple[Path, Pi
             logger.warning("%s is left out of the library: %s", path, error)
             continue
         if facts is None or facts.image_id != path.stem:
-            logger.warning("%s is left out of the library: it does not say that it is one of its pictures", path)
+            unsaid = "nothing in it that this version understands says that it is one of its pictures"
+            logger.warning("%s is left out of the library: %s", path, unsaid)
             continue
         yield path, facts
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from hidream_studio.job.record import JobRecord
 from hidream_studio.library import rows, search
 from hidream_studio.library.models import ImageRow, JobRow
 from hidream_studio.library.records import ImageDraft, ImageRecord
+from hidream_studio.library.uploads import tie
 
 
 def image_row(session: Session, image_id: str) -> ImageRow:
@@ -71,12 +74,15 @@ def add_image(session: Session, draft: ImageDraft, *, file: str, file_bytes: int
     return rows.image_record(row)
 
 
-def with_texts(draft: ImageDraft, png: bytes) -> bytes:
-    """The PNG with all that is known of it, by which it is drawn again, and adopted after a crash."""
+def with_texts(draft: ImageDraft, png: bytes, thumbnails: Mapping[str, bytes]) -> bytes:
+    """The PNG with all that is known of it, by which it is drawn again, and adopted after a crash.
+
+    `thumbnails` are of its references, by their hash.
+    """
     chunks = picture_chunks(
         draft.job, image_id=draft.id, created_at=draft.created_at, model=draft.model, fingerprint=draft.fingerprint,
         numeric_path=draft.numeric_path, timings=draft.timings, version=__version__, job_id=draft.job_id,
-        adjustments=draft.adjustments,
+        adjustments=draft.adjustments, thumbnails=thumbnails,
     )  # fmt: skip
     return with_text_chunks(png, chunks)
 
@@ -91,6 +97,8 @@ def _finish_job(session: Session, draft: ImageDraft) -> None:
         )  # fmt: skip
         row = rows.new_job_row(record)
         session.add(row)
+        session.flush()
+        tie(session, record.id, (reference.hash for reference in record.job.references))
     ended = {
         "state": "finished", "finished_at": utc_now(), "elapsed_s": draft.elapsed_s, "queued_s": draft.queued_s,
         "timings": draft.timings, "error": None, "image_id": draft.id,

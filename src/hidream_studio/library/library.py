@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
-from hidream_studio.image.metadata import picture_facts, read_file, settings_from_chunks
+from hidream_studio.image.metadata import RestoredSettings, picture_facts, read_file, settings_from_chunks
 from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import is_id
@@ -33,7 +33,8 @@ from hidream_studio.library.files import (
 from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_texts
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
-from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult
+from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, Upload
+from hidream_studio.library.uploads import Uploads
 
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
@@ -49,6 +50,7 @@ class Library:
         self._lock = lock
         self._database = database
         self._thumbnails = threading.Lock()  # each is made once, and never many at the same time
+        self._uploads = Uploads(data, database)
 
     @classmethod
     def open(cls, data: Path) -> Library:
@@ -101,10 +103,12 @@ class Library:
     # Jobs
 
     def add_jobs(self, records: Sequence[JobRecord]) -> None:
-        """All of them, or none."""
+        """All of them, or none. Raises RequestError where one's references have gone meanwhile."""
         self.check_space()
         with self._database.writing() as session:
             session.add_all(rows.new_job_row(record) for record in records)
+            session.flush()  # before the rows that refer to them
+            self._uploads.link(session, records)
 
     def job(self, job_id: str) -> JobRecord:
         with self._database.reading() as session:
@@ -134,9 +138,16 @@ class Library:
 
         A job that this version does not wholly understand is not among them: it waits for the version that does.
         """
+        return self._unended_jobs(understood=True)
+
+    def jobs_of_other_versions(self) -> list[JobRecord]:
+        """What waits for the version that asked for it, in the order of the queue."""
+        return self._unended_jobs(understood=False)
+
+    def _unended_jobs(self, *, understood: bool) -> list[JobRecord]:
         query = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.queue_order, JobRow.id)
         with self._database.reading() as session:
-            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row)]
+            return [rows.job_record(row) for row in session.scalars(query) if rows.is_understood(row) == understood]
 
     def update_job(self, job_id: str, **changes: Any) -> JobRecord:
         """Sets fields of a JobRecord."""
@@ -156,15 +167,6 @@ class Library:
                 for name, value in rows.job_columns(values).items():
                     setattr(row, name, value)
 
-    def begin_attempt(self, job_id: str) -> int:
-        """Marks the job as running, and counts how often that was."""
-        with self._database.writing() as session:
-            row = _job_row(session, job_id)
-            row.state = "running"
-            row.attempts += 1
-            row.started_at = utc_now()
-            return row.attempts
-
     # Pictures
 
     def store_image(self, draft: ImageDraft, png: bytes) -> ImageRecord:
@@ -183,7 +185,7 @@ class Library:
         with self._database.reading() as session:
             if (known := image_of_job(session, draft.job_id)) is not None:
                 return rows.image_record(known)
-        png = with_texts(draft, png)
+        png = with_texts(draft, png, self._uploads.tiny(draft.job))
         check_free_space(self.data, len(png) + RESERVE_BYTES // 4)
         file = f"{IMAGES_FOLDER}/{draft.created_at[:7]}/{draft.id}.png"
         write_durably(self.data / file, png)
@@ -244,6 +246,7 @@ class Library:
             session.delete(row)
             session.add(DeletedImageRow(id=image_id, file=file))  # until the file is gone
         self._remove_deleted()
+        self._uploads.sweep()
 
     def lineage(self, image_id: str) -> list[ImageRecord]:
         """The whole family of a picture, the oldest first: its drafts, and all that was finished of them."""
@@ -290,7 +293,7 @@ class Library:
         return path
 
     def import_picture(self, data: bytes) -> ImportResult:
-        """What a dropped PNG, JPEG or WebP brings back; nothing is stored.
+        """What a dropped PNG, JPEG or WebP brings back; nothing is stored. References that are not here are told.
 
         Raises
         ------
@@ -303,7 +306,45 @@ class Library:
         if facts is not None and facts.image_id is not None:
             with suppress(NotFoundError):
                 record = self.image(facts.image_id)
-        return ImportResult(settings=settings_from_chunks(file.texts, file.unread), record=record)
+        settings = self.with_known_references(settings_from_chunks(file.texts, file.unread))
+        return ImportResult(settings=settings, record=record)
+
+    # Pictures as input
+
+    def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
+        """Keeps a picture as input, once for equal bytes, under the hash of these.
+
+        It goes with the last job and picture that need it, or a day after it was sent and never used.
+
+        Raises
+        ------
+        RequestError
+            naming `field` and the limit, when it is no picture that can be read (see `image.intake`).
+        StorageFullError, LibraryError
+        """
+        return self._uploads.add(data, name, field=field)
+
+    def upload(self, upload_id: str) -> Upload:
+        """What is known of it; reads no disk. Raises NotFoundError."""
+        return self._uploads.get(upload_id)
+
+    def upload_path(self, upload_id: str) -> Path:
+        """The file as it was sent. Raises NotFoundError."""
+        return self._uploads.path(upload_id)
+
+    def upload_bytes(self, upload_id: str) -> bytes:
+        """What is in it. Raises NotFoundError, LibraryError."""
+        path = self._uploads.path(upload_id)
+        with storage_errors(path):
+            return path.read_bytes()
+
+    def upload_thumbnail(self, upload_id: str) -> bytes:
+        """A small WebP of it. Raises NotFoundError, LibraryError."""
+        return self._uploads.thumbnail(upload_id)
+
+    def with_known_references(self, settings: RestoredSettings) -> RestoredSettings:
+        """The settings with those references that are here, and their boxes; what is missing is told. Reads no disk."""
+        return self._uploads.known_of(settings)
 
     # The page's settings, and what pictures cost
 
@@ -337,6 +378,7 @@ class Library:
         for folder in (self.data / IMAGES_FOLDER, self.data / THUMBNAILS_FOLDER):
             sweep_temporary(folder)
         self._remove_deleted()
+        self._uploads.open()
         with self._database.reading() as session:
             known = {*session.scalars(select(ImageRow.id)), *session.scalars(select(DeletedImageRow.id))}
         for path, facts in adoption.orphans(self.data / IMAGES_FOLDER, known):
@@ -348,6 +390,7 @@ class Library:
             file = path.relative_to(self.data).as_posix()
             with self._database.writing() as session:
                 add_image(session, draft, file=file, file_bytes=path.stat().st_size)
+        self._uploads.sweep()
 
     def _remove_deleted(self) -> None:
         """Removes the files of deleted pictures; one that cannot be removed now is tried again at the next start."""

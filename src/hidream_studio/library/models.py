@@ -20,6 +20,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         dict[str, Any]: JSON(none_as_null=True),
         list[dict[str, Any]]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
     }
 
 
@@ -88,6 +89,30 @@ class DeletedImageRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     file: Mapped[str]
+
+
+class UploadRow(Base):
+    """A picture as input; its file lies under its hash."""
+
+    __tablename__ = "uploads"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)  # sha256 of the file
+    media_type: Mapped[str]
+    width: Mapped[int]  # px, turned as its EXIF says
+    height: Mapped[int]
+    bytes: Mapped[int]
+    name: Mapped[str | None]
+    notes: Mapped[list[str]]
+    added_at: Mapped[str]  # the last time
+
+
+class JobUploadRow(Base):
+    """A job is drawn from an upload, which stays as long as the job or its picture may need it."""
+
+    __tablename__ = "job_uploads"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    upload_hash: Mapped[str] = mapped_column(ForeignKey("uploads.hash"), primary_key=True, index=True)
 
 
 class SettingRow(Base):

@@ -8,6 +8,7 @@ from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import Job
 from hidream_studio.job.record import Timings
+from hidream_studio.job.references import Reference
 from hidream_studio.job.request import Lane
 
 
@@ -47,6 +48,23 @@ class ImageRecord(Picture):
     file: str  # relative to the data folder, with slashes
     bytes: int  # of the PNG
     unreadable: str | None = None  # why `job` is not wholly what its row says: a newer version wrote it
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture as input, as it was sent; `image.intake` reads its bytes."""
+
+    hash: str  # sha256 of the file, its id
+    media_type: str
+    width: int  # px, turned as its EXIF says
+    height: int
+    bytes: int
+    name: str | None = None  # of the file, where it had one
+    notes: tuple[str, ...] = ()  # what reading it changes: "turned as its EXIF says", "first of 12 frames" …
+
+    def reference(self, role: str | None = None) -> Reference:
+        """As a job names it."""
+        return Reference(self.hash, self.width, self.height, role)
 
 
 @dataclass(frozen=True)

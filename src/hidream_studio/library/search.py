@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy import ColumnElement, and_, exists, func, select
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.request import MAX_SEED
@@ -102,9 +102,16 @@ def _recipe(value: str) -> Condition:
     return ImageRow.recipe == value.lower()
 
 
+def _lora(value: str) -> Condition:
+    """A part of the name of one of its LoRAs."""
+    each = func.json_each(ImageRow.job, "$.loras").table_valued("value")
+    name = func.json_extract(each.c.value, "$.name")
+    return exists(select(1).select_from(each).where(func.instr(func.lower(name), value.lower()) > 0))
+
+
 _SETTINGS: dict[str, Callable[[str], Condition]] = {
     "seed": _seed, "steps": _steps, "size": _size, "guidance": _guidance, "fav": _favourite, "preset": _preset,
-    "lane": _lane, "recipe": _recipe,
+    "lane": _lane, "recipe": _recipe, "lora": _lora,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hidream_studio.model.attention import attend, backends
 from hidream_studio.model.fp8 import Fp8Linear, restored, scaled_product
+from hidream_studio.model.lora import NO_LORAS, BlockLoras, LowRank
 from hidream_studio.model.transformer import Block, O1Transformer, TextPrefix
 
 LEAST_CAPABILITY = (8, 0)  # bf16 in the tensor cores
@@ -64,12 +65,16 @@ class _Matrix:
         assert isinstance(linear, nn.Linear)
         return cls(linear.weight.t(), None)
 
-    def product(self, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    def product(self, rows: Tensor | tuple[Tensor, Tensor], change: LowRank | None = None) -> Tensor:
+        """With what LoRAs add: before the matrix's own product where that can add to it, which then costs least."""
         if isinstance(rows, Tensor):
             weight = self.weight if self.scale is None else restored(self.weight, self.scale, rows.dtype)
-            return torch.mm(rows, weight)
+            if change is None:
+                return torch.mm(rows, weight)
+            return torch.mm(change.narrow(rows), change.up).addmm_(rows, weight)
         assert self.scale is not None
-        return scaled_product(rows[0], rows[1], self.weight, self.scale, torch.bfloat16)
+        found = scaled_product(rows[0], rows[1], self.weight, self.scale, torch.bfloat16)
+        return found if change is None else found.addmm_(change.narrow(rows), change.up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,9 @@ class FusedBlocks:
         sin: Tensor,
         prefixes: Sequence[TextPrefix],  # B of one prompt each
         wanted: slice | None = None,  # of the S rows; the last layer computes no others
+        loras: Sequence[BlockLoras] = (),  # beside each layer, or none
     ) -> Tensor:  # (B, S or wanted, hidden)
-        return self._run(self._model.in_turn(self._layers), x, cos, sin, prefixes, wanted)
+        return self._run(self._model.in_turn(self._layers), x, cos, sin, prefixes, wanted, loras=loras)
 
     @torch.inference_mode()
     def try_out(self) -> None:
@@ -182,6 +188,7 @@ class FusedBlocks:
         prefixes: Sequence[TextPrefix],
         wanted: slice | None = None,
         alone: bool | None = None,  # None: as it is faster
+        loras: Sequence[BlockLoras] = (),
     ) -> Tensor:
         (B, _, hidden), room = x.shape, self._room(x, [prefix.length for prefix in prefixes], alone)
         turn = cos.contiguous(), sin.contiguous()
@@ -192,7 +199,8 @@ class FusedBlocks:
             for number, layer in enumerate(layers):
                 texts = _Texts.of(prefixes, before, number)
                 rows = wanted if number == len(self._layers) - 1 else None
-                stream, delta = self._block(layer, stream, delta, turn, texts, room, rows)
+                own = loras[number] if loras else NO_LORAS
+                stream, delta = self._block(layer, stream, delta, turn, texts, room, rows, own)
         return (stream if delta is None else stream.add_(delta)).view(B, -1, hidden)
 
     def _block(
@@ -204,25 +212,30 @@ class FusedBlocks:
         texts: _Texts,
         room: _Room,
         wanted: slice | None,  # of each branch's S rows
+        loras: BlockLoras,
     ) -> tuple[Tensor, Tensor | None]:  # x (B * S or wanted, hidden), and what it still lacks afterwards
         kernels, eps, fp8 = self._kernels, self._config.rms_eps, self._fp8
-        qkv = layer.qkv.product(kernels.add_rms_norm(x, delta, layer.attention_norm, eps, fp8=fp8))
+        qkv = layer.qkv.product(kernels.add_rms_norm(x, delta, layer.attention_norm, eps, fp8=fp8), loras.qkv)
         kernels.rotate_heads(qkv, layer.head_norms, turn, texts.own, eps, room.q, room.k, room.v, texts.shared)
         del qkv
         if wanted is not None:
             x = x.view(*room.q.shape[:2], -1)[:, wanted].reshape(-1, x.shape[-1])
             room = replace(room, q=room.q[:, wanted].contiguous(), alone=False)
         attended = self._attention(room).view(x.shape[0], -1)
-        delta = self._add(x, layer.out, kernels.quantise_rows(attended) if fp8 else attended)
-        wide = layer.gate_up.product(kernels.add_rms_norm(x, delta, layer.mlp_norm, eps, fp8=fp8))
-        return x, self._add(x, layer.down, kernels.silu_times(wide, fp8=fp8))
+        delta = self._add(x, layer.out, kernels.quantise_rows(attended) if fp8 else attended, loras.out)
+        wide = layer.gate_up.product(kernels.add_rms_norm(x, delta, layer.mlp_norm, eps, fp8=fp8), loras.gate_up)
+        return x, self._add(x, layer.down, kernels.silu_times(wide, fp8=fp8), loras.down)
 
-    def _add(self, x: Tensor, matrix: _Matrix, rows: Tensor | tuple[Tensor, Tensor]) -> Tensor | None:
+    def _add(
+        self, x: Tensor, matrix: _Matrix, rows: Tensor | tuple[Tensor, Tensor], change: LowRank | None
+    ) -> Tensor | None:
         """x takes the product, at once or as what this returns."""
         if self._accumulate:
             x.addmm_(rows, matrix.weight)  # type: ignore[arg-type]
+            if change is not None:
+                x.addmm_(change.narrow(rows), change.up)
             return None
-        return matrix.product(rows)
+        return matrix.product(rows, change)
 
     def _room(self, x: Tensor, text_lengths: Sequence[int], alone: bool | None) -> _Room:
         c, (B, S, _) = self._config, x.shape

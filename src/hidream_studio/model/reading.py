@@ -21,7 +21,7 @@ from hidream_studio.model.header import StoredTensor
 
 PIECE_BYTES = 64 * 2**20
 READERS = 4  # one thread does not fill an NVMe disk
-TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
+TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F64": torch.float64}  # safetensors' names
 TYPES |= {"F8_E4M3": torch.float8_e4m3fn, "F8_E8M0": torch.uint8, "U8": torch.uint8, "I8": torch.int8}  # quantised
 
 

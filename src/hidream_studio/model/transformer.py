@@ -6,13 +6,14 @@ same in every step: `encode_text` computes them once, and `forward` runs the tms
 attention over `[text K/V, own K/V]`. Q, K and V are one matrix here, and so are gate and up.
 
 Pictures as input are text too, as tokens before the prompt (`encode_pictures`, once for all prompts), and patches
-beside the target's, which see everything and so change in each step.
+beside the target's, which see everything and so change in each step. LoRAs stand beside the matrices, per call
+(`model/lora.py`): the weights never change.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from hidream_studio.job.sizes import PATCH_VALUES
 from hidream_studio.model.attention import attend, backends
 from hidream_studio.model.config import TIMESTEP_FREQUENCIES, ModelConfig
+from hidream_studio.model.lora import NO_LORAS, BlockLoras, Loras, LowRank, beside
 from hidream_studio.model.positions import prompt_positions, rotary, rotate, step_positions, text_positions
 from hidream_studio.model.streaming import Travel
 from hidream_studio.model.vision import Grid, VisionTokens
@@ -73,6 +75,7 @@ class RunBlocks(Protocol):
         sin: Tensor,
         prefixes: Sequence[TextPrefix],  # B of one prompt each
         wanted: slice | None = None,  # of the S rows
+        loras: Sequence[BlockLoras] = (),  # beside each layer, or none
     ) -> Tensor: ...  # (B, S or wanted, hidden)
 
     def forget(self) -> None:
@@ -91,13 +94,15 @@ class TimestepEmbedder(nn.Module):
     def forward(
         self,
         t: Tensor,  # (B,) float32, 0 is noise, 1 is the picture
+        around: Mapping[str, LowRank] | None = None,  # of `Loras`
     ) -> Tensor:  # (B, hidden)
         half = TIMESTEP_FREQUENCIES // 2
         exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
         angle = (t.float() * 1000)[:, None] * torch.exp(-math.log(10_000) * exponent)
         waves = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.linear1.weight.dtype)
-        embedding: Tensor = self.linear2(F.silu(self.linear1(waves)))
-        return embedding
+        changes = around or {}
+        wide = F.silu(beside(self.linear1, waves, changes.get("timestep.linear1")))
+        return beside(self.linear2, wide, changes.get("timestep.linear2"))
 
 
 class Attention(nn.Module):
@@ -114,9 +119,11 @@ class Attention(nn.Module):
         x: Tensor,  # (B, S, hidden)
         cos: Tensor,  # (B, S, 1, head_dim)
         sin: Tensor,
+        change: LowRank | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # q (B, S, heads, head_dim); k, v (B, S, kv_heads, head_dim)
         c = self.config
-        q, k, v = self.qkv(x).unflatten(-1, (-1, c.head_dim)).split((c.heads, c.kv_heads, c.kv_heads), dim=2)
+        qkv = beside(self.qkv, x, change)
+        q, k, v = torch.split(qkv.view(*x.shape[:-1], -1, c.head_dim), [c.heads, c.kv_heads, c.kv_heads], dim=2)
         return rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin), v
 
 
@@ -140,12 +147,13 @@ class Block(nn.Module):
         texts: Sequence[tuple[Tensor, Tensor]],  # K and V, (b, T, kv_heads, head_dim): one of b = B, or B of b = 1
         key_mask: Tensor | None = None,  # (B, T + S) bool, with one text
         wanted: slice | None = None,  # of the S rows; the others give keys and values alone
+        loras: BlockLoras = NO_LORAS,
     ) -> Tensor:  # (B, S or wanted, hidden)
         """The tms token and the patches: they see the text and each other.
 
         Texts of different lengths may share everything but the attention itself.
         """
-        q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
+        q, k, v = self.attention.project(self.attention_norm(x), cos, sin, loras.qkv)
         if wanted is not None:
             x, q = x[:, wanted], q[:, wanted]
         attended = [
@@ -154,7 +162,7 @@ class Block(nn.Module):
                 texts, q.chunk(len(texts)), k.chunk(len(texts)), v.chunk(len(texts)), strict=True
             )
         ]
-        return self._rest(x, attended[0] if len(attended) == 1 else torch.cat(attended))
+        return self._rest(x, attended[0] if len(attended) == 1 else torch.cat(attended), loras)
 
     def text(
         self,
@@ -164,24 +172,24 @@ class Block(nn.Module):
         *,
         last: bool,
         before: tuple[Tensor, Tensor] | None = None,  # K and V of what stands before, (B, T', kv_heads, head_dim)
+        loras: BlockLoras = NO_LORAS,
     ) -> tuple[Tensor, Tensor, Tensor]:  # x (B, T, hidden); k, v (B, T, kv_heads, head_dim)
         """The text: causal among itself. Of the last layer only keys and values are ever looked at."""
-        q, k, v = self.attention.project(self.attention_norm(x), cos, sin)
+        q, k, v = self.attention.project(self.attention_norm(x), cos, sin, loras.qkv)
         v = v.contiguous()
         if last:
             return x, k, v
         if before is None:
-            return self._rest(x, attend(q, k, v, causal=True)), k, v
+            return self._rest(x, attend(q, k, v, causal=True), loras), k, v
         T, earlier = x.shape[1], before[0].shape[1]
         mask = torch.ones((T, earlier + T), dtype=torch.bool, device=x.device).tril(earlier)
         attended = attend(q, torch.cat((before[0], k), dim=1), torch.cat((before[1], v), dim=1), mask=mask)
-        return self._rest(x, attended), k, v
+        return self._rest(x, attended, loras), k, v
 
-    def _rest(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.attention.out(attended)
-        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
-        out: Tensor = x + self.down(F.silu(gate) * up)
-        return out
+    def _rest(self, x: Tensor, attended: Tensor, loras: BlockLoras) -> Tensor:
+        x = x + beside(self.attention.out, attended, loras.out)
+        gate, up = beside(self.gate_up, self.mlp_norm(x), loras.gate_up).chunk(2, dim=-1)
+        return x + beside(self.down, F.silu(gate) * up, loras.down)
 
 
 class O1Transformer(nn.Module):
@@ -221,7 +229,8 @@ class O1Transformer(nn.Module):
     def encode_text(
         self,
         ids: Tensor,  # (B, T) int64, without the tms token; shorter prompts are padded at the end, with any id
-        before: TextPrefix | None = None,  # of `encode_pictures`
+        before: TextPrefix | None = None,  # of `encode_pictures`, with the same LoRAs
+        loras: Loras | None = None,
     ) -> TextPrefix:
         """The keys and values of a prompt in every layer.
 
@@ -230,7 +239,7 @@ class O1Transformer(nn.Module):
         """
         start = 0 if before is None else before.next_position
         positions = text_positions(ids.shape[1], ids.device) + start
-        keys, values = self._encode(self.embed_text(ids), positions, before)
+        keys, values = self._encode(self.embed_text(ids), positions, before, loras=loras)
         return TextPrefix(keys, values, before, None if before is None else start + ids.shape[1])
 
     def encode_pictures(
@@ -238,6 +247,7 @@ class O1Transformer(nn.Module):
         ids: Sequence[int],  # the prompt up to the end of its last picture
         picture_token: int,  # of ids, once for each token of the pictures
         seen: VisionTokens,
+        loras: Loras | None = None,
     ) -> TextPrefix:
         """The keys and values of what stands before a prompt: pictures, as the vision tower saw them."""
         tokens = torch.tensor([ids], device=self.device)
@@ -246,7 +256,7 @@ class O1Transformer(nn.Module):
         x = self.embed_text(tokens)
         x[:, where] = seen.embeds.to(x.device, x.dtype)
         added = [torch.zeros_like(x[0]).index_put((where,), level.to(x.device, x.dtype)) for level in seen.deepstack]
-        keys, values = self._encode(x, positions, None, added)
+        keys, values = self._encode(x, positions, None, added, loras)
         return TextPrefix(keys, values, end=end)
 
     def _encode(
@@ -255,6 +265,7 @@ class O1Transformer(nn.Module):
         positions: Tensor,  # (3, 1, T)
         before: TextPrefix | None,
         added: Sequence[Tensor] = (),  # (T, hidden), after each of the first layers (upstream `_deepstack_process`)
+        loras: Loras | None = None,
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:  # per layer (B, T, kv_heads, head_dim)
         cos, sin = rotary(positions, self.config, x.dtype)
         keys, values = [], []
@@ -262,7 +273,8 @@ class O1Transformer(nn.Module):
             for layer, block in enumerate(self.in_turn(self.blocks)):
                 assert isinstance(block, Block)
                 known = None if before is None else before.layer(layer)
-                x, k, v = block.text(x, cos, sin, last=layer == len(self.blocks) - 1, before=known)
+                last, own = layer == len(self.blocks) - 1, NO_LORAS if loras is None else loras.blocks[layer]
+                x, k, v = block.text(x, cos, sin, last=last, before=known, loras=own)
                 if layer < len(added):
                     x = x + added[layer]
                 keys.append(k)
@@ -282,9 +294,11 @@ class O1Transformer(nn.Module):
     def embed_patches(
         self,
         patches: Tensor,  # (B, N, 3072)
+        loras: Loras | None = None,
     ) -> Tensor:  # (B, N, hidden)
-        embedded: Tensor = self.patch_in2(self.patch_in1(patches.to(self.dtype)))
-        return embedded
+        changes = {} if loras is None else loras.around
+        narrow = beside(self.patch_in1, patches.to(self.dtype), changes.get("patch_in1"))
+        return beside(self.patch_in2, narrow, changes.get("patch_in2"))
 
     def forward(
         self,
@@ -309,20 +323,21 @@ class O1Transformer(nn.Module):
         prefixes: Sequence[TextPrefix],  # n prompts of one picture: with guidance, its own and the unconditional
         rotary: tuple[Tensor, Tensor],  # of `step_rotary`, for n prompts
         references: Tensor | None = None,  # (1, R, hidden) of `embed_patches`, clean pictures that are looked at
+        loras: Loras | None = None,  # those of the prefixes and references
     ) -> Tensor:  # (n, N, 3072), each prompt's prediction
         """All branches of a step in one pass: one picture under several prompts of any lengths, without padding.
 
         The branches share every matrix product, so that the weights are read once and small pictures fill the device.
         """
-        x = self._tokens(patches, t, len(prefixes), references)
+        x = self._tokens(patches, t, len(prefixes), references, loras)
         wanted = None if references is None else slice(1, 1 + patches.shape[1])
-        return self._decode(x, rotary, prefixes, None, wanted)
+        return self._decode(x, rotary, prefixes, None, wanted, loras)
 
     def _tokens(
-        self, patches: Tensor, t: Tensor, times: int = 1, references: Tensor | None = None
+        self, patches: Tensor, t: Tensor, times: int = 1, references: Tensor | None = None, loras: Loras | None = None
     ) -> Tensor:  # (times * B, 1 + N + R, hidden); B = 1 or once
-        tokens = self.embed_patches(patches)
-        every = [self.timestep(t)[:, None].to(tokens.dtype), tokens]
+        tokens = self.embed_patches(patches, loras)
+        every = [self.timestep(t, loras and loras.around)[:, None].to(tokens.dtype), tokens]
         if references is not None:
             every.append(references)
         # of one picture, or once: one copy for all branches
@@ -335,14 +350,17 @@ class O1Transformer(nn.Module):
         prefixes: Sequence[TextPrefix],
         key_mask: Tensor | None,
         wanted: slice | None = None,  # of the S rows: the target's patches; None: there is only the tms token beside
+        loras: Loras | None = None,
     ) -> Tensor:  # (B, N, 3072)
         cos, sin = rotary
+        beside_each = () if loras is None else loras.blocks
         with backends(x.device, masked=key_mask is not None):
             if self.run_blocks is not None and key_mask is None and len(prefixes) == x.shape[0]:
-                x = self.run_blocks(x, cos, sin, prefixes, wanted)
+                x = self.run_blocks(x, cos, sin, prefixes, wanted, beside_each)
             else:
                 for layer, block in enumerate(self.in_turn(self.blocks)):
                     texts = [prefix.layer(layer) for prefix in prefixes]
-                    x = block(x, cos, sin, texts, key_mask, wanted if layer == len(self.blocks) - 1 else None)
-        x0: Tensor = self.patch_out(self.norm(x))
+                    rows = wanted if layer == len(self.blocks) - 1 else None
+                    x = block(x, cos, sin, texts, key_mask, rows, beside_each[layer] if beside_each else NO_LORAS)
+        x0 = beside(self.patch_out, self.norm(x), None if loras is None else loras.around.get("patch_out"))
         return x0 if wanted is not None else x0[:, 1:]  # leaving the first row out before would copy the rest

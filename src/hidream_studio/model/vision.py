@@ -7,7 +7,7 @@ Attention stays within each picture. The decoder gets the last layer's tokens, a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from hidream_studio.model.attention import attend, backends
 from hidream_studio.model.config import VisionConfig
+from hidream_studio.model.lora import LowRank, beside
 from hidream_studio.model.positions import rotate
 
 LAYER_NORM_EPS = 1e-6  # upstream
 ROTARY_THETA = 10_000.0
 
 Grid = tuple[int, int]  # rows, columns
+Changes = Mapping[str, LowRank]  # of LoRAs, by the linear layer beside which they stand
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,19 @@ class VisionBlock(nn.Module):
         cos: Tensor,  # (P, 1, head_dim) float32
         sin: Tensor,
         lengths: Sequence[int],  # patches of each picture
+        loras: Changes,
+        name: str,  # of this block among the changes
     ) -> Tensor:  # (P, hidden)
-        q, k, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(1)
+        qkv = beside(self.qkv, self.attention_norm(x), loras.get(f"{name}.qkv"))
+        q, k, v = qkv.view(-1, 3, self.heads, qkv.shape[-1] // (3 * self.heads)).unbind(1)
         q, k = (rotate(part.float(), cos, sin).to(x.dtype) for part in (q, k))
         seen = [
             attend(own_q[None], own_k[None], own_v[None])[0]
-            for own_q, own_k, own_v in zip(*(part.split(list(lengths)) for part in (q, k, v)), strict=True)
+            for own_q, own_k, own_v in zip(*(torch.split(part, list(lengths)) for part in (q, k, v)), strict=True)
         ]
-        x = x + self.out(torch.cat(seen))
-        out: Tensor = x + self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
-        return out
+        x = x + beside(self.out, torch.cat(seen), loras.get(f"{name}.out"))
+        wide = F.gelu(beside(self.up, self.mlp_norm(x), loras.get(f"{name}.up")), approximate="tanh")
+        return x + beside(self.down, wide, loras.get(f"{name}.down"))
 
 
 class Merger(nn.Module):
@@ -75,10 +80,12 @@ class Merger(nn.Module):
     def forward(
         self,
         x: Tensor,  # (P, hidden), patches of a token one after the other
+        loras: Changes,
+        name: str,
     ) -> Tensor:  # (P / 4, out)
         merged = self.norm(x.view(-1, *self.norm.normalized_shape)).view(-1, self.merged_size)
-        out: Tensor = self.linear2(F.gelu(self.linear1(merged)))
-        return out
+        wide = F.gelu(beside(self.linear1, merged, loras.get(f"{name}.linear1")))
+        return beside(self.linear2, wide, loras.get(f"{name}.linear2"))
 
 
 class VisionTower(nn.Module):
@@ -107,20 +114,24 @@ class VisionTower(nn.Module):
         self,
         patches: Tensor,  # (P, 1536) float32, of all pictures, see `vision_input`
         grids: Sequence[Grid],  # rows and columns of each picture's patches
+        loras: Changes | None = None,  # of `lora.stack_vision`
     ) -> VisionTokens:
+        loras = loras or {}
         x = self.patch_in(patches.to(self.device, self.dtype)) + self._learned_positions(grids)
         cos, sin = self._rotary(grids)
         lengths = [rows * cols for rows, cols in grids]
         deepstack: dict[int, Tensor] = {}
         with backends(x.device, masked=False):
             for layer, block in enumerate(self.blocks):
-                x = block(x, cos, sin, lengths)
+                x = block(x, cos, sin, lengths, loras, f"blocks.{layer}")
                 for level, after in enumerate(self.config.deepstack_after):
                     if after == layer:
-                        deepstack[level] = self.deepstack[level](x)
+                        deepstack[level] = self.deepstack[level](x, loras, f"deepstack.{level}")
         merge = self.config.merge
         tokens = tuple((rows // merge, cols // merge) for rows, cols in grids)
-        return VisionTokens(self.merger(x), tuple(deepstack[level] for level in sorted(deepstack)), tokens)
+        return VisionTokens(
+            self.merger(x, loras, "merger"), tuple(deepstack[level] for level in sorted(deepstack)), tokens
+        )
 
     def _learned_positions(self, grids: Sequence[Grid]) -> Tensor:  # (P, hidden)
         """The square grid of learned positions, stretched over each picture: bilinear, with its corners on theirs."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from hidream_studio.errors import NotFoundError
-from hidream_studio.page.addresses import asset, set_prefix
+from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset, set_prefix
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from hidream_studio.service.studio import Studio
 
 RECONNECT_TIMEOUT_S = 60.0  # a laptop lid closed for a moment must not cost the page its state
-STATIC = Path(__file__).parent / "static"
 SHEET_URL = "/_studio/sheets/{sheet_id}.png"
 
 _NOTHING_HERE = """<!doctype html>
@@ -40,13 +38,13 @@ def mount(app: FastAPI, studio: Studio, root_path: str = "") -> None:
     from starlette.responses import PlainTextResponse
 
     from hidream_studio.page.contact import sheet_png
-    from hidream_studio.page.page import ASSETS_URL, build_page
+    from hidream_studio.page.page import build_page
 
     set_prefix(root_path)
     core.app.user_middleware.clear()  # of an earlier mount in this process
     core.app.middleware_stack = None
     if not any(getattr(route, "path", None) == ASSETS_URL for route in core.app.routes):
-        core.app.add_static_files(ASSETS_URL, STATIC)
+        core.app.add_static_files(ASSETS_URL, ASSETS)
 
     async def index() -> None:
         await build_page(studio)
@@ -60,12 +58,13 @@ def mount(app: FastAPI, studio: Studio, root_path: str = "") -> None:
     core.app.exception_handlers[404] = _nothing_here  # NiceGUI's own builds a whole page for every wrong address
     core.app.remove_route(SHEET_URL)
     core.app.add_api_route(SHEET_URL, sheet, response_model=None, include_in_schema=False)
+    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # a file that is sent has a bar of its own
     ui.page("/", title="HiDream Studio")(index)
     ui.run_with(
         app,
         title="HiDream Studio",
         viewport="width=device-width, initial-scale=1, viewport-fit=cover",
-        favicon=STATIC / "favicon.svg",
+        favicon=ASSETS / "favicon.svg",
         dark=None,
         language="en-US",
         reconnect_timeout=RECONNECT_TIMEOUT_S,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "static"
+ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
+
 _prefix = [""]  # of the one page that NiceGUI has in a process
 
 
@@ -16,6 +21,19 @@ def picture_file(image_id: str) -> str:
 
 def thumbnail(image_id: str) -> str:
     return f"{_prefix[0]}/api/images/{image_id}/thumb"
+
+
+def uploads() -> str:
+    """Where pictures are sent to, that shall go into the model."""
+    return f"{_prefix[0]}/api/uploads"
+
+
+def upload_file(upload_id: str) -> str:
+    return f"{uploads()}/{upload_id}/file"
+
+
+def upload_thumbnail(upload_id: str) -> str:
+    return f"{uploads()}/{upload_id}/thumb"
 
 
 def asset(path: str) -> str:

@@ -92,6 +92,7 @@ class Feed:
             record = await asyncio.to_thread(self._session.studio.library.image, key)
         except NotFoundError:
             self._session.shown.forget(key)
+            self._session.uploads.check()  # pictures that only it needed have gone with it
             return
         if key in self._session.model:
             self._session.shown.take(version_of_image(record))

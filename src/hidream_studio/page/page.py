@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
 from hidream_studio import __version__
+from hidream_studio.errors import RequestError
 from hidream_studio.page import words
-from hidream_studio.page.addresses import asset
-from hidream_studio.page.components import DropZone, Hotkeys
+from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
+from hidream_studio.page.components import Back, DropZone, Hotkeys
 from hidream_studio.page.dom import Tag
 from hidream_studio.page.feed import Feed
+from hidream_studio.page.picks import KeptPicks
 from hidream_studio.page.regions.bar import Bar
 from hidream_studio.page.regions.compose import Compose
 from hidream_studio.page.regions.inspector import Inspector
 from hidream_studio.page.regions.overlays import Overlays
 from hidream_studio.page.regions.sheet import SheetRegion
 from hidream_studio.page.regions.tray import Tray
-from hidream_studio.page.state.guard import Guard
-from hidream_studio.page.state.picks import KeptPicks
-from hidream_studio.page.state.restore import restored_from_file
+from hidream_studio.page.state.guard import Guard, explain
+from hidream_studio.page.state.pictures import missing_words
+from hidream_studio.page.state.restore import restored_from_file, says_nothing
 from hidream_studio.page.state.session import Session
 from hidream_studio.service.studio import Studio
 
-STATIC = Path(__file__).parent / "static"
-ASSETS_URL = "/_studio/assets"  # no prefix of a proxy begins so
-STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css")
+STYLE_SHEETS = ("theme.css", "icons.css", "page.css", "sheet.css", "viewer.css", "pictures.css")
 
 
 async def build_page(studio: Studio) -> None:
@@ -66,15 +65,22 @@ class Page:
     def __init__(self, session: Session, *, base_url: str) -> None:
         self._session = session
         self._run = session.run
+        back = Back(self._went_back)
         Bar(session, on_help=lambda: self.overlays.help(), on_settings=self._open_settings)
         self.compose = Compose(session)
         self.sheet = SheetRegion(session)
-        self.inspector = Inspector(session, base_url)
+        self.inspector = Inspector(
+            session, base_url, on_open=lambda is_open: back.over("inspect", is_open, where=".inspect")
+        )
         Tray(session)
         KeptPicks(session)
-        self._drop = DropZone(self._run_with(self._dropped), lambda text: session.say(str(text)))
+        self._drop = DropZone(
+            self._run_with(self._dropped),
+            lambda text: session.say(str(text)),
+            takes_pictures=session.uploads.taken,
+        )
         Hotkeys(self._pressed)
-        self.overlays = Overlays(session)
+        self.overlays = Overlays(session, on_over=lambda lies: back.over("overlay", lies))
 
     def greet(self) -> None:
         """The cursor stands where the work starts."""
@@ -90,13 +96,26 @@ class Page:
     # what is dropped, what is pressed
 
     def _dropped(self, file: dict[str, Any]) -> None:
-        left_out = tuple(str(name) for name in file.get("left_out", ()))
-        state, notes = restored_from_file(
-            str(file.get("data", "")), self._session.column.state, self._session.profile, left_out=left_out
-        )
-        self._session.column.write(state)
-        remarks = f" Mind: {'; '.join(notes)}." if notes else ""
-        self._session.say(f"Settings of {words.excerpt(str(file.get('name', 'the file')), 60)} are back.{remarks}")
+        """Its settings come back; where the model takes pictures and it has none, it is one."""
+        session, name = self._session, words.excerpt(str(file.get("name", "the file")), 60)
+        data, left_out = str(file.get("data", "")), tuple(str(name) for name in file.get("left_out", ()))
+        takes = session.uploads.taken
+        use = ("Use as picture", self._drop.use_as_picture) if takes else ()
+        try:
+            state, notes = restored_from_file(data, session.column.state, session.profile, left_out=left_out)
+        except RequestError as error:
+            if not takes:
+                raise
+            if says_nothing(data, left_out):
+                self._drop.use_as_picture()
+            else:
+                session.say(explain(error), *use)
+            return
+        pictures = session.uploads.found(state.pictures)
+        session.column.write(state.changed(pictures=pictures))
+        remarks = [f"Mind: {'; '.join(notes)}."] if notes else []
+        remarks += [said] if (said := missing_words(pictures)) else []
+        session.say(" ".join((f"Settings of {name} are back.", *remarks)), *use)
 
     def _pressed(self, key: str) -> Any:
         session, root = self._session, self._session.choice.selected
@@ -119,6 +138,7 @@ class Page:
             "reject": lambda: session.verbs.reject(root),
             "cancel": lambda: session.verbs.cancel(root),
             "recall": lambda: session.verbs.recall(root),
+            "use-picture": lambda: session.verbs.use_as_picture(root),
             "seed": lambda: session.verbs.recall_seed(root),
             "view": lambda: self._view(root),
             "full-size": lambda: self._view(root, full=True),
@@ -130,6 +150,13 @@ class Page:
         if front is not None and front.has_image:
             self.overlays.view([front], full=full)
 
+    def _went_back(self, name: str) -> None:
+        """The browser's Back took something away."""
+        if name == "inspect":
+            self.inspector.put_away()
+        else:
+            self.overlays.close()
+
     def _escape(self) -> None:
         if self.overlays.is_open:
             self.overlays.close()
@@ -138,4 +165,4 @@ class Page:
 
 
 def _stamp(name: str) -> str:
-    return f"{__version__}-{int((STATIC / name).stat().st_mtime)}"
+    return f"{__version__}-{int((ASSETS / name).stat().st_mtime)}"

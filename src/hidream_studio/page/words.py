@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 TIMES = "×"
 SNAP = "Snap to the model's own sizes"  # the switch, and what a note calls it
+KEEP = "Keep its aspect ratio"  # of the one picture that goes into the model
+_REFERENCE = re.compile(r"\breferences\.(\d{1,3})(?:\.\w+)?\b")
 _FIELDS = {"guidance_scale": "guidance", "negative_prompt": "negative prompt", "noise_scale": "noise scale"}
 
 
@@ -43,8 +47,14 @@ def number(value: float) -> str:
 
 
 def field(name: str) -> str:
-    """A request's field as people say it."""
-    return _FIELDS.get(name, name)
+    """A request's field as people say it: "guidance", "picture 2"."""
+    return _FIELDS.get(name, on_page(name))
+
+
+def on_page(text: str) -> str:
+    """What a request is told, with the page's names for what it has: "picture 2" for references.1."""
+    text = text.replace("keep_aspect=false draws", f"without “{KEEP}” it is")
+    return _REFERENCE.sub(lambda found: f"picture {int(found[1]) + 1}", text)
 
 
 def count(amount: int, noun: str) -> str:

@@ -16,7 +16,7 @@ from hidream_studio.job.job import Job
 from hidream_studio.job.profiles import ModelProfile, Preset, Recipe, RecipeDefaults
 from hidream_studio.job.record import JobView, Seconds, Timings
 from hidream_studio.job.request import FinishMode, Lane
-from hidream_studio.library.records import ImageRecord
+from hidream_studio.library.records import ImageRecord, Upload
 from hidream_studio.service.views import NOT_TOLD, Estimate, Health, QueueSummary
 
 Answer = TypeVar("Answer", bound=type[BaseModel])
@@ -131,6 +131,19 @@ class ImagesAnswer(BaseModel):
 class ImportAnswer(BaseModel):
     image: ImageAnswer | None = None  # where the picture was one of ours and is now in the library
     settings: RestoredSettings | None = None
+
+
+@tells(Upload, but=frozenset({"hash"}))
+class UploadAnswer(BaseModel):
+    """A picture as input; `width` and `height` are as its EXIF turns it."""
+
+    id: str  # `upload_id` of a reference
+    file: str  # path of the picture as it was sent
+    thumb: str  # path of its thumbnail
+
+
+class UploadsAnswer(BaseModel):
+    uploads: list[UploadAnswer]  # in the order of the files
 
 
 @tells(Job, but=SIZE_AS_ASKED | {"prompt", "negative_prompt", "parent_id", "finish_mode", "strength"})

@@ -14,7 +14,20 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 import hidream_studio
-from hidream_studio.server import docs_page, event_stream, generate, health, images, jobs, login, openai_api, presets
+from hidream_studio.server import (
+    docs_page,
+    edit,
+    event_stream,
+    generate,
+    health,
+    images,
+    jobs,
+    login,
+    loras,
+    openai_api,
+    presets,
+    uploads,
+)
 from hidream_studio.server.access import AccessRules, access_rules
 from hidream_studio.server.body_limit import BodyLimitMiddleware
 from hidream_studio.server.errors import EVERYWHERE, add_error_handlers
@@ -28,7 +41,7 @@ from hidream_studio.server.token_check import TokenMiddleware
 from hidream_studio.service.studio import Studio
 from hidream_studio.settings import Settings
 
-ROUTERS = (generate, jobs, event_stream, images, presets, openai_api, health)
+ROUTERS = (generate, edit, jobs, event_stream, images, uploads, loras, presets, openai_api, health)
 OWN_PATHS = (
     "/api/{rest:path}",
     "/v1/{rest:path}",

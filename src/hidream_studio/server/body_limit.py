@@ -5,16 +5,29 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hidream_studio.model.lora_file import MAX_FILE_BYTES
 from hidream_studio.server.errors import BodyTooLarge, body_too_large_response
 from hidream_studio.server.root_path import route_path
 
 JSON_LIMIT_BYTES = 1 << 20  # the longest two prompts in \u escapes are 240 KB
 FILE_LIMIT_BYTES = 100 << 20  # PNGs to import
+PICTURES_JSON_LIMIT_BYTES = 100 << 20  # a picture of 64 MiB in base64; more of them are uploaded first
+PICTURES_LIMIT_BYTES = 256 << 20  # several pictures as files; what is over 1 MiB waits on the disk
 DRAIN_FACTOR = 16  # how much more than the limit is read and thrown away, so that the client hears the answer
+MAX_DRAIN_BYTES = 1 << 30
 FILE_PATHS = ("/api/images/import", "/_nicegui/")
+LORA_PATH = "/api/loras"
+PICTURES_JSON_PATHS = frozenset({"/generate/t2i", "/api/jobs", "/api/sheets", "/api/estimate", "/api/resolve"})
+PICTURES_PATHS = frozenset({"/api/uploads", "/generate/edit", "/v1/images/edits"})
 
 
 def limit_for(path: str) -> int:
+    if path == LORA_PATH:
+        return MAX_FILE_BYTES + (1 << 20)  # with a form around it
+    if path in PICTURES_PATHS:
+        return PICTURES_LIMIT_BYTES
+    if path in PICTURES_JSON_PATHS:
+        return PICTURES_JSON_LIMIT_BYTES
     return FILE_LIMIT_BYTES if path.startswith(FILE_PATHS) else JSON_LIMIT_BYTES
 
 
@@ -30,7 +43,7 @@ class BodyLimitMiddleware:
             return
         limit = limit_for(route_path(scope))
         if _announced_bytes(scope) > limit:
-            await _drain(receive, limit * DRAIN_FACTOR)
+            await _drain(receive, min(limit * DRAIN_FACTOR, MAX_DRAIN_BYTES))
             await body_too_large_response(limit)(scope, receive, send)
             return
         read_bytes = 0

@@ -61,7 +61,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
         fields = _fields(document, content.get("schema", {}))
         rows += fields or [("body", media_type, "")]
     if rows:
-        cells = ("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        cells = ("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in dict.fromkeys(rows))
         yield f"<table>{''.join(cells)}</table>"
     yield f"<div class='note'>answers {', '.join(sorted(operation['responses']))}</div>"
 

@@ -34,6 +34,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     errors.QueueFullError.code: 429,
     errors.AccessError.code: 403,
     errors.CheckpointError.code: 503,
+    errors.LoraError.code: 422,
     errors.DeviceError.code: 503,
     errors.OutOfMemoryError.code: 507,
     errors.WorkerError.code: 503,

@@ -29,6 +29,11 @@ async def text_to_image(body: TextToImageRequest, request: Request, studio: Stud
 
     A client that hangs up cancels its job.
     """
+    return await draw(body, request, studio)
+
+
+async def draw(body: TextToImageRequest, request: Request, studio: Studio) -> PictureAnswer:
+    """The answer of a call that waits for one picture. Raises as `Studio.submit` and `finished_jobs`."""
     asked = GenerationRequest.model_validate(body.model_dump(exclude={"response_format"}))
     view = await studio.submit(asked)
     (view,) = await finished_jobs(studio, [view.id], request)

@@ -26,8 +26,8 @@ from hidream_studio.server.answers import (
 from hidream_studio.server.errors import answers
 from hidream_studio.server.links import FILE_ROUTE
 from hidream_studio.server.presets import estimate_values
+from hidream_studio.server.sent_files import sent_file
 from hidream_studio.server.state import ImageId, LibraryOfApp, RootPath, StudioOfApp
-from hidream_studio.server.uploads import uploaded_file
 from hidream_studio.service.views import job_to_dict
 
 router = APIRouter(prefix="/api/images", tags=["library"])
@@ -100,7 +100,7 @@ async def import_picture(request: Request, library: LibraryOfApp, root_path: Roo
     Texts of A1111, Forge, SD.Next and Civitai are read, those of SwarmUI, Fooocus and InvokeAI, and simple graphs of
     ComfyUI; `notes` say what a text cannot carry.
     """
-    data = await uploaded_file(request)
+    data = await sent_file(request)
     result = await asyncio.to_thread(library.import_picture, data)
     answer: dict[str, Any] = {"settings": result.settings}
     return answer | ({"image": image_to_dict(result.record, root_path)} if result.record is not None else {})

@@ -18,12 +18,19 @@ from hidream_studio.errors import NotFoundError, RequestError, naming
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS
 from hidream_studio.job.record import JobView
-from hidream_studio.job.request import MAX_SEED
+from hidream_studio.job.request import MAX_SEED, References
 from hidream_studio.server.errors import answers
 from hidream_studio.server.generate import base64_png
 from hidream_studio.server.links import file_url
-from hidream_studio.server.openai_request import ImagesRequest, adjustments_of, generation_request
+from hidream_studio.server.openai_request import (
+    EditsRequest,
+    ImagesRequest,
+    adjustments_of,
+    edits_request,
+    generation_request,
+)
 from hidream_studio.server.openai_stream import PictureStream
+from hidream_studio.server.picture_form import form_body, form_field
 from hidream_studio.server.state import StudioOfApp
 from hidream_studio.server.waiting import finished_jobs
 from hidream_studio.service.studio import Studio
@@ -72,15 +79,35 @@ class ModelsAnswer(BaseModel):
 )
 async def generate(body: ImagesRequest, request: Request, studio: StudioOfApp) -> ImagesResponse | Response:
     """Seeds count up from the first. A client that hangs up cancels what it asked for."""
+    return await _draw(body, request, studio, kind="image_generation")
+
+
+@router.post(
+    "/images/edits",
+    response_model=ImagesResponse,
+    response_model_exclude_none=True,
+    responses={200: {"content": {"text/event-stream": {}}}, **answers(404, 409, 429, 502, 503)},
+    openapi_extra=form_body(EditsRequest),
+    summary="Draw n pictures from pictures and words: a form, with each picture as image or image[]",
+)
+async def edit(request: Request, studio: StudioOfApp) -> ImagesResponse | Response:
+    """One picture is edited, and keeps its aspect ratio where no size is asked for; several become one scene."""
+    body, references = await edits_request(request, studio)
+    return await _draw(body, request, studio, kind="image_edit", references=references)
+
+
+async def _draw(
+    body: ImagesRequest, request: Request, studio: Studio, *, kind: str, references: References | None = None
+) -> ImagesResponse | Response:
     if body.partial_images and not body.stream:
         raise RequestError("partial_images needs stream: true", field="partial_images")
-    views = await _submit(studio, body)
+    views = await _submit(studio, body, references)
     warnings, as_url = adjustments_of(body, studio), body.response_format == "url"
     if body.stream:
         url_of = partial(file_url, request) if as_url else None
         return PictureStream(
             studio, views, partial_images=body.partial_images or 0, quality=body.quality or "auto", warnings=warnings,
-            url_of=url_of,
+            url_of=url_of, kind=kind,
         )  # fmt: skip
     views = await finished_jobs(studio, [view.id for view in views], request)
     return ImagesResponse(
@@ -105,7 +132,7 @@ async def model(model_id: str, studio: StudioOfApp, request: Request) -> ModelAn
     return loaded
 
 
-async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
+async def _submit(studio: Studio, body: ImagesRequest, references: References | None) -> list[JobView]:
     count = body.n or 1
     first = secrets.randbits(RANDOM_SEED_BITS) if body.seed is None else body.seed
     if first + count - 1 > MAX_SEED:
@@ -113,8 +140,10 @@ async def _submit(studio: Studio, body: ImagesRequest) -> list[JobView]:
             f"seed is {first}, and the last of {count} would be {first + count - 1}; it must be at most {MAX_SEED}",
             field="seed", limit=MAX_SEED,
         )  # fmt: skip
-    with naming(lambda field: "size" if field in ("width", "height") else field):
-        requests = [generation_request(studio, body, seed=first + index) for index in range(count)]
+    with naming(lambda field: "size" if field in ("width", "height") else form_field(field)):
+        requests = [
+            generation_request(studio, body, seed=first + index, references=references) for index in range(count)
+        ]
         if count == 1:
             return [await studio.submit(requests[0])]
         return list((await studio.submit_list(requests, field="n")).jobs)

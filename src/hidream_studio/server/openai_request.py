@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
+from hidream_studio.job.loras import MAX_LORAS, LoraAsked
 from hidream_studio.job.profiles import PresetId
-from hidream_studio.job.request import GenerationRequest, Guidance, Prompt, Seed, Steps
+from hidream_studio.job.request import GenerationRequest, Guidance, Prompt, References, Seed, Steps
 from hidream_studio.job.sizes import MAX_ASKED_SIDE_PX, parse_size
 from hidream_studio.job.validation import parse_request
+from hidream_studio.server.picture_form import picture_form
 from hidream_studio.service.studio import Studio
 
 MAX_PICTURES = 10  # OpenAI's limit of n
@@ -24,6 +27,7 @@ PRESET_OF_QUALITY: dict[str, PresetId] = {
     "low": "quick", "medium": "standard", "standard": "standard", "high": "high", "hd": "high", "xhigh": "high",
     "max": "high",
 }  # fmt: skip
+NO_MASK = "mask is not taken: the whole picture is drawn anew; leave it out, and say in the prompt what is to change"
 Name = Annotated[str, Field(max_length=1000)]
 
 
@@ -56,6 +60,7 @@ class ImagesRequest(BaseModel):
     seed: Seed | None = None  # of the first picture; the others count up
     negative_prompt: Annotated[str, Field(max_length=10_000)] | None = None
     snap_resolution: StrictBool | None = None  # absent: a size is rendered as asked
+    loras: Annotated[tuple[LoraAsked, ...], Field(max_length=MAX_LORAS)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,7 +70,20 @@ class ImagesRequest(BaseModel):
         return {name: value for name, value in body.items() if value != "" or name == "prompt"}
 
 
-def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> GenerationRequest:
+class EditsRequest(ImagesRequest):
+    """The texts of the form of POST /v1/images/edits, beside its pictures."""
+
+    input_fidelity: Literal["high", "low"] | None = None  # the model sees each picture whole
+
+
+async def edits_request(request: Request, studio: Studio) -> tuple[EditsRequest, References]:
+    """The form of an edit; its pictures are in the library then. Raises as `picture_form`."""
+    return await picture_form(request, studio, EditsRequest, refused={"mask": NO_MASK})
+
+
+def generation_request(
+    studio: Studio, body: ImagesRequest, *, seed: int, references: References | None = None
+) -> GenerationRequest:
     """What OpenAI's fields ask for in ours. Raises RequestError, naming the field."""
     steps, guidance, snap = body.num_inference_steps, body.guidance_scale, body.snap_resolution
     if body.quality in PRESET_OF_QUALITY:
@@ -79,6 +97,8 @@ def generation_request(studio: Studio, body: ImagesRequest, *, seed: int) -> Gen
     values = {
         "prompt": body.prompt, "negative_prompt": body.negative_prompt, "seed": seed, "steps": steps,
         "guidance_scale": guidance, "width": width, "height": height, "snap_resolution": snap,
+        "loras": body.loras,
+        "references": references,
     }  # fmt: skip
     return parse_request(GenerationRequest, values)
 
@@ -99,6 +119,8 @@ def _ignored(body: ImagesRequest, studio: Studio) -> Iterator[Adjustment]:
         yield _unused("style", body.style, "this model knows no styles: say it in the prompt")
     if body.moderation == "low":
         yield _unused("moderation", body.moderation, "nothing is moderated here")
+    if isinstance(body, EditsRequest) and body.input_fidelity is not None:
+        yield _unused("input_fidelity", body.input_fidelity, "the model sees each picture whole, in one way")
     if body.output_compression not in (None, NO_COMPRESSION):
         yield Adjustment(
             field="output_compression", asked=body.output_compression, used=NO_COMPRESSION, why="a PNG loses nothing"

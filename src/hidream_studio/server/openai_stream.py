@@ -29,7 +29,7 @@ class PictureStream(StreamingResponse):
     """The answer for `views`: up to `partial_images` previews of each picture, then the picture.
 
     `warnings` are told with each picture; `url_of` gives a picture's address, where that is asked for in place of its
-    bytes. Previews are bytes in either case: they are kept nowhere.
+    bytes; `kind` begins the names of the events. Previews are bytes in either case: they are kept nowhere.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class PictureStream(StreamingResponse):
         *,
         partial_images: int,
         quality: str,
+        kind: str = "image_generation",
         warnings: Sequence[Adjustment] = (),
         url_of: Callable[[str], str] | None = None,
     ) -> None:
@@ -47,6 +48,7 @@ class PictureStream(StreamingResponse):
         self._studio = studio
         self._job_ids = [view.id for view in views]
         self._quality = quality
+        self._kind = kind
         self._partial_images = partial_images
         self._told_everything = False
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -103,7 +105,7 @@ class PictureStream(StreamingResponse):
         return max(1, view.steps * index // self._partial_images)
 
     def _event(self, view: JobView, kind: str, output_format: str, **more: Any) -> bytes:
-        event = f"image_generation.{kind}"
+        event = f"{self._kind}.{kind}"
         values = {
             "type": event, "created_at": int(time.time()), "background": "opaque",
             "output_format": output_format, "quality": self._quality, "size": f"{view.job.width}x{view.job.height}",

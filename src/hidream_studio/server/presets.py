@@ -28,14 +28,14 @@ async def presets(studio: StudioOfApp) -> PresetsAnswer:
 
 @router.post("/estimate", response_model=EstimateAnswer, summary="What a request would cost on this machine")
 async def estimate(body: Question, studio: StudioOfApp) -> dict[str, Any]:
-    return estimate_values(studio.estimate(body))
+    return estimate_values(studio.estimate(await studio.keep_references(body)))
 
 
 @router.post(
     "/resolve", response_model=ResolvedAnswer, response_model_exclude_none=True, summary="What a request would become"
 )
 async def resolve(body: Question, studio: StudioOfApp) -> dict[str, Any]:
-    pinned = studio.resolve(body)
+    pinned = studio.resolve(await studio.keep_references(body))
     values = pinned.job.to_dict()
     if body.seed is None:
         del values["seed"]  # drawn anew when it is asked for in earnest

@@ -60,6 +60,11 @@ class ActiveJob(Ticket):
         return self.job.finish_mode == "keep-composition" and self.job.parent_id is not None
 
     @property
+    def needs_files(self) -> bool:
+        """Whether anything from disk travels with it."""
+        return self.needs_draft or bool(self.job.references)
+
+    @property
     def remaining_s(self) -> float:
         """Estimated work that is left."""
         whole_s = self.kept.estimate_s or 0.0

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import CheckpointError, PromptError
+from hidream_studio.errors import CheckpointError
 from hidream_studio.job.estimate import CostKey, CostModel, CostSample, Prediction
-from hidream_studio.job.job import Job
 from hidream_studio.job.record import Timings
-from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload, workload
-from hidream_studio.service.prompts import PromptReader
-from hidream_studio.service.variations import planned_steps
+from hidream_studio.job.workload import SHAPE_8B, ModelShape, Workload
 from hidream_studio.settings import Precision, Settings
 
 FIT_PAUSE_S = 0.5  # between two fits, however many pictures come
@@ -55,13 +50,13 @@ class Costs:
         self._shape = shape
         self._model = self._model_of(self._model.key)
 
-    def predict(self, job: Job, reader: PromptReader | None, *, text_kept: bool = False) -> Prediction:
+    def predict(self, work: Workload, *, text_kept: bool = False) -> Prediction:
         """Seconds of work for a job; `text_kept` where one with its prompt goes right before it."""
-        return self._model.predict(_work(job, reader), text_kept=text_kept)
+        return self._model.predict(work, text_kept=text_kept)
 
-    def learn(self, job: Job, reader: PromptReader | None, timings: Timings) -> dict[str, Any]:
+    def learn(self, work: Workload, timings: Timings) -> dict[str, Any]:
         """Learn from a finished job, soon. Returns the sample, to be kept. Called on the event loop."""
-        sample = CostSample.of(self._model.key, _work(job, reader), elapsed_s=timings.elapsed_s, timings=timings)
+        sample = CostSample.of(self._model.key, work, elapsed_s=timings.elapsed_s, timings=timings)
         self._new.append(sample)
         if self._fitting is None:
             self._fitting = asyncio.get_running_loop().create_task(self._fit())
@@ -106,15 +101,6 @@ def _fitted_with(model: CostModel, samples: list[CostSample]) -> CostModel:
         fitted.add(sample)
     _ = fitted.speed  # fits
     return fitted
-
-
-def _work(job: Job, reader: PromptReader | None) -> Workload:
-    tokens, negative_tokens = None, None
-    if reader is not None:
-        with contextlib.suppress(PromptError):  # of an earlier model's job: the worker will refuse it
-            tokens, negative_tokens = reader.check(job)
-    work = workload(job, text_tokens=tokens, negative_tokens=negative_tokens)
-    return replace(work, steps=planned_steps(job))
 
 
 def _likely_key(settings: Settings, own: Precision | None) -> CostKey:

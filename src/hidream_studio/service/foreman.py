@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
 from hidream_studio.engine.messages import (
@@ -27,6 +28,7 @@ from hidream_studio.engine.messages import (
     WorkerSpec,
 )
 from hidream_studio.errors import ConflictError, LibraryError, NotFoundError, StudioError, WorkerError
+from hidream_studio.job.loras import LoraUse
 from hidream_studio.job.record import JobError, JobView
 from hidream_studio.job.request import Lane
 from hidream_studio.library.files import storage_errors
@@ -50,6 +52,15 @@ STOP_WORKER_S = 3.5
 STOP_WRITING_S = 1.0
 
 
+@dataclass(frozen=True)
+class _Files:
+    """What a job needs of this machine's disk."""
+
+    init_image: bytes | None = None
+    references: tuple[bytes, ...] = ()
+    loras: dict[str, str] = field(default_factory=dict)  # paths by hash
+
+
 class Foreman:
     """All jobs in memory, and the worker that draws them: those that have not ended, or whose end is not on disk yet.
 
@@ -65,6 +76,7 @@ class Foreman:
         queue_limit: int,
         library: Library,
         archive: Archive,
+        lora_paths: Callable[[Iterable[LoraUse]], dict[str, str]],
         events: EventLog,
         on_end: Callable[[JobView], None],
         on_worker: Callable[[WorkerState], None],
@@ -72,6 +84,7 @@ class Foreman:
         self.queue: JobQueue[ActiveJob] = JobQueue(queue_limit)
         self._library = library
         self._archive = archive
+        self._lora_paths = lora_paths  # raises LoraError
         self._ledger = Ledger(library, archive, on_written=self._forget_ended)
         self._news = News(events, self.lineup)
         self._on_end = on_end
@@ -132,14 +145,17 @@ class Foreman:
     async def admit(self, jobs: list[ActiveJob]) -> list[JobView]:
         """Write the jobs down, then queue them: all or none.
 
-        Raises WorkerError, QueueFullError, LibraryError, and NotFoundError where a draft has vanished.
+        Raises WorkerError, QueueFullError, LibraryError, and NotFoundError where a draft has vanished, LoraError where
+        a LoRA has.
         """
         self.check_working()
         self.queue.check_room(len(jobs) + self._arriving, retry_after_s=self._retry_after_s(len(jobs)))
         self._arriving += len(jobs)
         try:
             for active in jobs:
-                await self.check_draft(active)
+                await self.check_files(active)
+            if loras := {use for active in jobs for use in active.job.loras}:
+                await asyncio.to_thread(self._lora_paths, loras)
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
@@ -149,10 +165,16 @@ class Foreman:
         self._dispatch()
         return views
 
-    async def check_draft(self, active: ActiveJob) -> None:
-        """Raises NotFoundError where the picture has vanished that a job goes on from."""
+    async def check_files(self, active: ActiveJob) -> None:
+        """Raises NotFoundError where the picture has vanished that a job goes on from, or one that it is drawn from."""
+        if active.needs_files:
+            await asyncio.to_thread(self._check_files, active)
+
+    def _check_files(self, active: ActiveJob) -> None:
         if active.needs_draft:
-            await asyncio.to_thread(self._library.file_path, str(active.job.parent_id))
+            self._library.file_path(str(active.job.parent_id))
+        for reference in active.job.references:
+            self._library.upload_path(reference.hash)
 
     def ask_cancel(self, active: ActiveJob) -> None:
         """End a waiting job now, and one that the worker has at its next step. Raises ConflictError when it ended."""
@@ -281,15 +303,15 @@ class Foreman:
         """Give the worker what it should hold now."""
         while self.worker.ready and not self._stopping and (active := self.queue.next_to_send()) is not None:
             active.enter("held")
-            if active.needs_draft:
-                self._keep(self._give_with_draft(active))
+            if active.needs_files or active.job.loras:
+                self._keep(self._give_with_files(active))
             else:
-                self._give(active, None)
+                self._give(active, _Files())
 
-    async def _give_with_draft(self, active: ActiveJob) -> None:
-        """The draft's pixels travel with the job: the worker may be on another machine."""
+    async def _give_with_files(self, active: ActiveJob) -> None:
+        """Pictures travel with the job: the worker may be on another machine. Of LoRAs, hash and path do."""
         try:
-            png = await asyncio.to_thread(self._read_draft, active)
+            files = await asyncio.to_thread(self._read_files, active)
         except StudioError as error:
             if not active.ended:
                 self._end(active, "failed", error=JobError(error.code, error.message))
@@ -297,10 +319,15 @@ class Foreman:
         if active.ended:
             return
         if self.worker.ready and not self._stopping and active.lane not in self.queue.paused:
-            self._give(active, png)
+            self._give(active, files)
         else:  # what has changed meanwhile
             active.enter("waiting")
             self._dispatch()
+
+    def _read_files(self, active: ActiveJob) -> _Files:
+        draft = self._read_draft(active) if active.needs_draft else None
+        references = tuple(self._library.upload_bytes(reference.hash) for reference in active.job.references)
+        return _Files(draft, references, self._lora_paths(active.job.loras))
 
     def _read_draft(self, active: ActiveJob) -> bytes:
         path = self._library.file_path(str(active.job.parent_id))
@@ -310,8 +337,12 @@ class Foreman:
             except FileNotFoundError as error:
                 raise NotFoundError(f"the file of picture {active.job.parent_id} has vanished") from error
 
-    def _give(self, active: ActiveJob, init_image: bytes | None) -> None:
-        self._supervisor.draw(active, Draw(active.id, active.job, active.lane, active.order, init_image=init_image))
+    def _give(self, active: ActiveJob, files: _Files) -> None:
+        draw = Draw(
+            active.id, active.job, active.lane, active.order,
+            init_image=files.init_image, references=files.references, loras=files.loras,
+        )  # fmt: skip
+        self._supervisor.draw(active, draw)
 
     def _end(self, active: ActiveJob, state: Literal["failed", "cancelled"], *, error: JobError | None = None) -> None:
         """A job's end without a picture: at once here, then on disk, then told."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hidream_studio.scheduler.supervisor import WorkerState
 from hidream_studio.service.checkpoint import CheckpointFacts
-from hidream_studio.service.views import Health
+from hidream_studio.service.views import Health, ReferenceLimits
 from hidream_studio.settings import Settings
 
 
@@ -31,4 +31,5 @@ def health_of(state: WorkerState, checkpoint: CheckpointFacts, settings: Setting
         parameters=checkpoint.parameters,
         torch=facts.torch if facts else None,
         driver=facts.driver if facts else None,
+        references=ReferenceLimits() if checkpoint.blind is None else None,
     )

@@ -16,23 +16,31 @@ class PromptReader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, tuple[int, ...]], int] = OrderedDict()
 
-    def check(self, job: Job) -> tuple[int, int]:
-        """Tokens of the prompt and of what the unconditional branch reads, both with the chat template.
+    def check(self, job: Job, picture_tokens: tuple[int, ...] = ()) -> tuple[int, int]:
+        """Tokens of the prompt and of what the unconditional branch reads, both with the chat template and pictures.
+
+        `picture_tokens`: how many each picture before the prompt has.
 
         Raises
         ------
         PromptError
             when one of them spells a special token, or is too long; names the field.
+        CheckpointError
+            when the chat template has no place for pictures.
         """
         negative = job.negative_prompt or UNCONDITIONAL_PROMPT
-        return self._count(job.prompt, "prompt"), self._count(negative, "negative_prompt")
+        prompts = ((job.prompt, "prompt"), (negative, "negative_prompt"))
+        counts = [self._count(text, field, picture_tokens) for text, field in prompts]
+        return counts[0], counts[1]
 
-    def _count(self, text: str, field: str) -> int:
-        count = self._counts.get(text)
+    def _count(self, text: str, field: str, picture_tokens: tuple[int, ...] = ()) -> int:
+        key = text, picture_tokens
+        count = self._counts.get(key)
         if count is None:
-            count = self._counts[text] = len(prompt_ids(self._reader, text, field=field))
+            ids = prompt_ids(self._reader, text, picture_tokens=picture_tokens, field=field)
+            count = self._counts[key] = len(ids)
             if len(self._counts) > COUNTS_KEPT:
                 self._counts.popitem(last=False)
         return count

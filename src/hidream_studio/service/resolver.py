@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import ConflictError, naming
+from hidream_studio.errors import CheckpointError, ConflictError, RequestError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
@@ -16,9 +17,14 @@ from hidream_studio.job.record import JobError, JobRecord, Timings
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, Lane, SheetRequest
 from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
+from hidream_studio.job.workload import lora_share
 from hidream_studio.library.records import ImageRecord
+from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
+from hidream_studio.service.loras import LoraShelf
+from hidream_studio.service.references import FindUpload, looked_up
 from hidream_studio.service.variations import axis_requests, plan_finish, planned_steps, smaller_job
 from hidream_studio.service.views import Estimate, SheetEstimate
 from hidream_studio.settings import Settings
@@ -27,9 +33,12 @@ from hidream_studio.settings import Settings
 class Resolver:
     """Pins requests, checks their prompts, prices them. What it pins can be drawn."""
 
-    def __init__(self, settings: Settings, samples: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, settings: Settings, samples: Iterable[Mapping[str, Any]], find_upload: FindUpload) -> None:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
+        self._find_upload = find_upload
+        self.loras = LoraShelf(settings.loras_folder, self._model_config)
+        self._read_config: tuple[Path, ModelConfig | None] | None = None
         self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile, settings.tokenizer)
         self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
@@ -38,10 +47,23 @@ class Resolver:
         return self.checkpoint.profile
 
     def pin(self, request: GenerationRequest, lane: Lane | None = None) -> PinnedJob:
-        """A `JobRequest`'s own lane counts where `lane` is None. Raises RequestError, PromptError."""
+        """A `JobRequest`'s own lane counts where `lane` is None; its references are uploads. Reads no disk.
+
+        Raises RequestError, PromptError.
+        """
         if lane is None and isinstance(request, JobRequest):
             lane = request.lane
-        return self._checked(pin(request, self.profile, lane=lane))
+        loras, renamed = self.loras.found(request.loras or ())
+        if loras:
+            request = request.model_copy(update={"loras": loras})
+        references, converted = looked_up(request, self._find_upload)
+        pinned = self._checked(pin(request, self.profile, lane=lane, references=references))
+        return replace(pinned, adjustments=pinned.adjustments + converted + renamed)
+
+    def check_takes_pictures(self, request: GenerationRequest) -> None:
+        """Before any is stored. Raises RequestError where there are some, and the model takes none."""
+        if request.references is not None:
+            self.checkpoint.check_takes_pictures()
 
     def pin_all(self, requests: Iterable[GenerationRequest], *, numbered: bool) -> list[PinnedJob]:
         """Of a list; `numbered`: errors call the second's width "1.width". Raises as `pin`."""
@@ -64,9 +86,9 @@ class Resolver:
         pinned = self.finish(draft.id, draft.job, request)
         return replace(pinned, adjustments=pinned.adjustments + not_known(draft.adjustments))
 
-    def smaller(self, job: Job) -> PinnedJob:
-        """The same with half as many pixels. Raises RequestError when it cannot be smaller."""
-        smaller, changed = smaller_job(job)
+    def smaller(self, job: Job, draft: Job | None = None) -> PinnedJob:
+        """The same with half as many pixels, of this draft. Raises RequestError when it cannot be smaller."""
+        smaller, changed = smaller_job(job, draft)
         return PinnedJob(smaller, default_lane(smaller, self.profile), changed)
 
     def again(self, record: JobRecord) -> PinnedJob:
@@ -90,14 +112,19 @@ class Resolver:
     def unfit(self, record: JobRecord) -> JobError | None:
         """Why a job that an earlier server took cannot be drawn by this one as it was asked."""
         asked_of = record.job.profile
-        if self.checkpoint.folder is None or asked_of == self.profile.id:
+        if self.checkpoint.folder is None:
             return None
+        if asked_of == self.profile.id:
+            blind = self.checkpoint.blind if record.job.references else None
+            return None if blind is None else JobError(RequestError.code, blind)
         message = f"it was asked of {asked_of}, but {self.profile.id} is loaded now; try again to draw it with that"
         return JobError(ConflictError.code, message)
 
     def predict(self, job: Job, *, text_kept: bool = False) -> Prediction:
         """Seconds of work; `text_kept` where a job with its prompt goes right before it."""
-        return self._costs.predict(job, self.checkpoint.reader, text_kept=text_kept)
+        predicted = self._costs.predict(self.checkpoint.work(job), text_kept=text_kept)
+        share = lora_share(self.checkpoint.shape, self.loras.values(job.loras)) if job.loras else 0.0
+        return predicted.longer(1 + share) if share else predicted
 
     def estimate(self, pinned: PinnedJob, *, drain_s: float) -> Estimate:
         """What it would cost and become, behind `drain_s` of other work."""
@@ -138,7 +165,7 @@ class Resolver:
 
     def learn(self, job: Job, timings: Timings) -> dict[str, Any]:
         """Learn from a finished job, soon. Returns the sample, to be kept. Called on the event loop."""
-        return self._costs.learn(job, self.checkpoint.reader, timings)
+        return self._costs.learn(self.checkpoint.work(job), timings)
 
     def worker_ready(self, facts: Ready) -> None:
         """From now on predict for its device; a hub checkpoint that was not here yet has been fetched."""
@@ -153,9 +180,21 @@ class Resolver:
         """Learn no more."""
         self._costs.close()
 
+    def _model_config(self) -> ModelConfig | None:
+        """Of the checkpoint that is served, read once; None while it is not here, or not readable."""
+        folder = self.checkpoint.folder
+        if folder is None:
+            return None
+        if self._read_config is None or self._read_config[0] != folder:
+            try:
+                config = open_checkpoint(str(folder)).config
+            except CheckpointError:
+                config = None
+            self._read_config = folder, config
+        return self._read_config[1]
+
     def _checked(self, pinned: PinnedJob) -> PinnedJob:
-        if self.checkpoint.reader is not None:
-            self.checkpoint.reader.check(pinned.job)
+        self.checkpoint.check(pinned.job)
         return pinned
 
 

@@ -18,7 +18,7 @@ from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.record import JobError, JobRecord, JobView, State
 from hidream_studio.job.request import FinishRequest, GenerationRequest, Lane, SheetRequest
 from hidream_studio.library.library import Library
-from hidream_studio.library.records import ImageRecord
+from hidream_studio.library.records import ImageRecord, Upload
 from hidream_studio.scheduler.link import OpenLink
 from hidream_studio.scheduler.process import WorkerProcess
 from hidream_studio.scheduler.queue import LANES
@@ -31,6 +31,7 @@ from hidream_studio.service.foreman import Foreman
 from hidream_studio.service.health import health_of
 from hidream_studio.service.ledger import PAUSED_SETTING
 from hidream_studio.service.listing import listed
+from hidream_studio.service.references import Request, needs_files, with_uploads
 from hidream_studio.service.resolver import Resolver
 from hidream_studio.service.variations import check_count, check_sheet, sheet_requests
 from hidream_studio.service.views import (
@@ -45,6 +46,7 @@ from hidream_studio.service.views import (
 )
 from hidream_studio.settings import Settings
 
+WATCH_LORAS_S = 2.0
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
 LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
@@ -66,11 +68,14 @@ class Studio:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self.settings = settings
         self.library = library
-        self._resolver = Resolver(settings, library.cost_samples())
+        self._resolver = Resolver(settings, library.cost_samples(), library.upload)
+        self.loras = self._resolver.loras
+        self._watching: asyncio.Task[None] | None = None
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
         self._told_worker: tuple[Any, ...] = ()
+        self._of_other_versions: list[JobView] = []  # they wait, and nothing here changes them
         self._stopped = False
         self._foreman = Foreman(
             WorkerSpec.of(settings),
@@ -79,6 +84,7 @@ class Studio:
             queue_limit=settings.queue_limit,
             library=library,
             archive=self._archive,
+            lora_paths=self.loras.paths,
             events=self._events,
             on_end=self._job_ended,
             on_worker=self._worker_changed,
@@ -89,13 +95,22 @@ class Studio:
         """What requests are resolved against."""
         return self._resolver.profile
 
+    @property
+    def blind(self) -> str | None:
+        """Why the model takes no pictures as input; None: it takes them."""
+        return self._resolver.checkpoint.blind
+
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
+        await asyncio.to_thread(self.loras.scan, hashes=False)
+        self._watching = asyncio.create_task(self._watch_loras())
         pending = await self._archive.write(self.library.pending_jobs)
+        left = await self._archive.write(self.library.jobs_of_other_versions)
+        self._of_other_versions = [view_of(record) for record in left]
         kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
         paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
-        unfit = [self._resolver.unfit(active.record) or await self._without_draft(active) for active in jobs]
+        unfit = [self._resolver.unfit(active.record) or await self._without_files(active) for active in jobs]
         self._foreman.start(list(zip(jobs, unfit, strict=True)), [lane for lane in LANES if lane in paused])
 
     async def stop(self) -> None:
@@ -107,6 +122,8 @@ class Studio:
         if self._stopped:
             return
         self._stopped = True
+        if self._watching is not None:
+            self._watching.cancel()
         await self._foreman.stop()
         self._resolver.close()
         self._events.close()
@@ -130,10 +147,14 @@ class Studio:
         LibraryError
             when the job cannot be written.
         """
+        request = await self.keep_references(request)
+        await self._look_for_loras([request])
         return (await self._admit([(self._resolver.pin(request, lane), _as_asked(request))], sheet_id))[0]
 
     async def submit_sheet(self, request: SheetRequest) -> SheetView:
         """The cross product of the sheet's lists, all queued or none. Raises as `submit`."""
+        check_sheet(request, queue_limit=self.settings.queue_limit)
+        request = request.model_copy(update={"request": await self.keep_references(request.request)})
         requests = sheet_requests(request, queue_limit=self.settings.queue_limit)
         with naming(lambda field: "sizes" if request.sizes and field in ("width", "height") else field):
             return await self.submit_list(requests, field="sizes")
@@ -145,6 +166,12 @@ class Studio:
         """
         check_count(len(requests), queue_limit=self.settings.queue_limit, field=field or "body")
         sheet_id = new_id()
+        kept = []
+        for index, request in enumerate(requests):
+            with naming(f"{index}.{{}}".format if field is None else str):
+                kept.append(await self.keep_references(request))
+        requests = kept
+        await self._look_for_loras(requests)
         pinned = self._resolver.pin_all(requests, numbered=field is None)
         views = await self._admit(list(zip(pinned, map(_as_asked, requests), strict=True)), sheet_id)
         return SheetView(sheet_id, tuple(views))
@@ -156,12 +183,28 @@ class Studio:
 
         Nothing is cancelled when `request` cannot be drawn.
         """
+        request = await self.keep_references(request)
+        await self._look_for_loras([request])
         pinned = self._resolver.pin(request, lane)
         self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
         if old is not None and not old.ended:
             self._foreman.ask_cancel(old)
         return (await self._admit([(pinned, _as_asked(request))], None))[0]
+
+    async def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
+        """Keep a picture as input. Raises RequestError, StorageFullError, LibraryError: see `Library.add_upload`."""
+        return await asyncio.to_thread(self.library.add_upload, data, name, field=field)
+
+    async def keep_references(self, request: Request) -> Request:
+        """The same request, whose references are on disk and called by their upload's id, as `estimate` wants them.
+
+        Raises RequestError naming the reference, StorageFullError, LibraryError.
+        """
+        self._resolver.check_takes_pictures(request)
+        if not needs_files(request):
+            return request
+        return await asyncio.to_thread(with_uploads, request, self.library)
 
     async def finish(self, image_id: str, request: FinishRequest) -> JobView:
         """Queue the draft's finished version, in the final lane. Raises as `submit`, and NotFoundError."""
@@ -202,8 +245,7 @@ class Studio:
             raise ConflictError(f"job {job_id} is {record.state}; only a failed or cancelled one can be tried again")
         again = self._resolver.again(record)
         if smaller:
-            less = self._resolver.smaller(again.job)
-            again = replace(again, job=less.job, adjustments=again.adjustments + less.adjustments)
+            again = await self._smaller(again)
         return (await self._admit([(again, record.request)], record.sheet_id))[0]
 
     async def cancel(self, job_id: str) -> JobView:
@@ -254,8 +296,9 @@ class Studio:
         return self._foreman.lineup().view(active)
 
     def live_jobs(self) -> list[JobView]:
-        """All that wait or run, newest first."""
-        return [view for view in reversed(self._foreman.lineup().views()) if view.state in LIVE_STATES]
+        """All that wait or run, newest first; those too that wait for the newer version that they were asked of."""
+        views = [view for view in self._foreman.lineup().views() if view.state in LIVE_STATES]
+        return sorted([*views, *self._of_other_versions], key=lambda view: view.id, reverse=True)
 
     async def jobs(
         self,
@@ -315,7 +358,10 @@ class Studio:
         return lambda: self._listeners.remove(callback)
 
     def estimate(self, request: GenerationRequest) -> Estimate:
-        """What `request` would cost and become. Raises RequestError, PromptError."""
+        """What `request` would cost and become; its references are uploads (`keep_references`).
+
+        Raises RequestError, PromptError.
+        """
         return self._estimate(self._resolver.pin(request))
 
     def estimate_sheet(self, request: SheetRequest) -> SheetEstimate:
@@ -363,15 +409,36 @@ class Studio:
         """Whether a picture can be drawn now."""
         return health_of(self._foreman.worker, self._resolver.checkpoint, self.settings)
 
+    async def _watch_loras(self) -> None:
+        """Files come and go while we run."""
+        while True:
+            await asyncio.to_thread(self.loras.scan)
+            await asyncio.sleep(WATCH_LORAS_S)
+
+    async def _look_for_loras(self, requests: Sequence[GenerationRequest]) -> None:
+        """Those that are asked for, as they are on disk now."""
+        asked = {lora for request in requests for lora in request.loras or ()}
+        if asked:
+            await asyncio.to_thread(self.loras.ready, asked)
+
     def _read_draft(self, image_id: str, request: FinishRequest) -> ImageRecord:
         if request.mode == "keep-composition":
             self.library.file_path(image_id)  # its pixels are needed
         return self.library.image(image_id)
 
-    async def _without_draft(self, active: ActiveJob) -> JobError | None:
-        """Why a job cannot go on from its draft; None where it can, or starts from noise."""
+    async def _smaller(self, pinned: PinnedJob) -> PinnedJob:
+        """With half as many pixels; what was said of its draft's shape is said anew."""
+        job, draft = pinned.job, None
+        if job.finish_mode == "keep-composition":
+            draft = (await asyncio.to_thread(self.library.image, str(job.parent_id))).job
+        less = self._resolver.smaller(job, draft)
+        told = tuple(one for one in pinned.adjustments if one.field != "draft")
+        return replace(pinned, job=less.job, adjustments=told + less.adjustments)
+
+    async def _without_files(self, active: ActiveJob) -> JobError | None:
+        """Why a job cannot go on: its draft or one of its references is gone; None where it can."""
         try:
-            await self._foreman.check_draft(active)
+            await self._foreman.check_files(active)
         except StudioError as error:
             return JobError(error.code, error.message)
         return None
@@ -419,7 +486,7 @@ class Studio:
         return active
 
     def _job_ended(self, view: JobView) -> None:
-        if view.state == "finished" and view.timings is not None:
+        if view.state == "finished" and view.timings is not None and not view.job.loras:  # of the base alone
             sample = self._resolver.learn(view.job, view.timings)
             self._archive.write_later(self.library.add_cost_sample, sample)
         for listener in list(self._listeners):

@@ -13,6 +13,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
 from hidream_studio.job.profiles import ModelProfile, PresetId
+from hidream_studio.job.references import kept_size
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
 from hidream_studio.job.sizes import MAX_AREA_PX, MIN_SIDE_PX, covering_box, drawable
 from hidream_studio.sampler.schedules import make_schedule
@@ -129,7 +130,7 @@ def plan_finish(draft_id: str, draft: Job, request: FinishRequest, profile: Mode
     if request.strength is not None and request.mode != "keep-composition":
         raise RequestError(f"strength belongs to keep-composition, not to {request.mode}", field="strength")
     asked = _exact_request(draft, request, profile) if request.mode == "exact" else _resized(draft, request, profile)
-    pinned = pin(asked, profile, lane="final")
+    pinned = pin(asked, profile, lane="final", references=draft.references)
     strength = None
     if request.mode == "keep-composition":
         strength = profile.keep_composition_strength if request.strength is None else request.strength
@@ -155,10 +156,11 @@ def _exact_request(draft: Job, request: FinishRequest, profile: ModelProfile) ->
     recipe = profile.recipes.get(draft.recipe)  # None: of another model, which `pin` refuses by name
     steps = request.steps or preset_steps or (recipe.steps if recipe is not None else draft.steps)
     guidance = draft.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    return request_of(
-        draft, width=draft.width, height=draft.height, snap_resolution=False, steps=steps, guidance_scale=guidance,
-        preset=None,
-    )  # fmt: skip
+    # a kept aspect ratio makes the draft's size of what was asked first
+    size: dict[str, Any] = (
+        {} if draft.keep_aspect else {"width": draft.width, "height": draft.height, "snap_resolution": False}
+    )
+    return request_of(draft, **size, steps=steps, guidance_scale=guidance, preset=None)
 
 
 def _resized(draft: Job, request: FinishRequest, profile: ModelProfile) -> GenerationRequest:
@@ -168,6 +170,8 @@ def _resized(draft: Job, request: FinishRequest, profile: ModelProfile) -> Gener
         raise RequestError(f"{missing} is missing: width and height are given together or not at all", field=missing)
     if request.width is not None and request.height is not None:
         width, height = request.width, request.height
+    elif draft.keep_aspect:  # of its reference, at the preset's area
+        width, height = preset.width, preset.height
     else:
         width, height = same_ratio(draft.width, draft.height, preset.width * preset.height)
     steps = request.steps or preset.steps
@@ -219,16 +223,22 @@ def _crop(draft: Job, job: Job) -> tuple[Adjustment, ...]:
     return (Adjustment(field="draft", asked=asked, used=used, why=why),)
 
 
-def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
-    """The same job with about half as many pixels, and what that changed.
+def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustment, ...]]:
+    """The same job with about half as many pixels, and what that changed; also of its draft, where it goes on from one.
 
     Raises
     ------
     RequestError
         when it is as small as can be.
     """
-    width, height = same_ratio(job.width, job.height, int(job.width * job.height * SMALLER))
-    if width * height >= job.width * job.height:
+    asked = job
+    if job.keep_aspect:  # its size follows from what is asked, and from its reference
+        side = round(math.sqrt(job.width * job.height * SMALLER))
+        asked = replace(job, requested_width=side, requested_height=side)
+        width, height = kept_size(job.references[0].size, side)
+    else:
+        width, height = same_ratio(job.width, job.height, int(job.width * job.height * SMALLER))
+    if width * height >= job.width * job.height or min(width, height) < MIN_SIDE_PX:
         raise RequestError(
             f"{job.width}x{job.height} is the smallest size of this shape; sides are at least {MIN_SIDE_PX} px",
             field="width", limit=MIN_SIDE_PX,
@@ -239,7 +249,8 @@ def smaller_job(job: Job) -> tuple[Job, tuple[Adjustment, ...]]:
         for field, old, new in (("width", job.width, width), ("height", job.height, height))
         if old != new
     )
-    return replace(job, width=width, height=height, snap_resolution=False, preset=None), adjustments
+    smaller = replace(asked, width=width, height=height, snap_resolution=False, preset=None)
+    return smaller, adjustments + (() if draft is None else _crop(draft, smaller))
 
 
 def same_ratio(width: int, height: int, area_px: int) -> tuple[int, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hidream_studio.image.intake import FORMATS, MAX_PIXELS, MIN_SIDE_PX
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.record import JobView, Seconds
-from hidream_studio.job.request import Lane
+from hidream_studio.job.references import MAX_REFERENCES
+from hidream_studio.job.request import MAX_PICTURE_BYTES, Lane
 from hidream_studio.job.values import to_json
 from hidream_studio.job.workload import ModelShape
 
@@ -73,6 +75,17 @@ class SheetEstimate:
 
 
 @dataclass(frozen=True)
+class ReferenceLimits:
+    """What is taken of pictures as input."""
+
+    max: int = MAX_REFERENCES  # of one request
+    max_bytes: int = MAX_PICTURE_BYTES  # of a file
+    max_pixels: int = MAX_PIXELS
+    min_side_px: int = MIN_SIDE_PX
+    formats: tuple[str, ...] = FORMATS
+
+
+@dataclass(frozen=True)
 class Health:
     """Whether a picture can be drawn now; if not, how far it is, or why it never will."""
 
@@ -94,6 +107,7 @@ class Health:
     parameters: int | None = None
     torch: str | None = None  # the worker's version
     driver: str | None = None  # of an NVIDIA GPU
+    references: ReferenceLimits | None = None  # None: the model takes no pictures as input
 
 
 def job_to_dict(view: JobView) -> dict[str, Any]:

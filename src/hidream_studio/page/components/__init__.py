@@ -22,11 +22,13 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
         more: bool,
         selected: str | None,
         picked: Sequence[str],
+        usable: bool,
         on_act: Callable[[dict[str, Any]], Any],
     ) -> None:
         super().__init__()
         self._props["groups"] = groups
         self._props["more"] = more
+        self._props["usable"] = usable  # as pictures for the model
         self._props["marks"] = {"selected": selected, "picked": list(picked)}
         self.on("act", _with_args(on_act))
 
@@ -117,27 +119,82 @@ class Hotkeys(Element, component="hotkeys.js"):
 
 
 class DropZone(Element, component="drop.js"):
-    """The whole page takes a PNG, dropped or pasted; what arrives is the file without its pixels."""
+    """The whole page takes files, dropped or pasted. What arrives here is the first without its pixels, unless it goes
+    into the strip of pictures at once: as all do that are dropped on it, and several at a time."""
 
-    def __init__(self, on_file: Callable[[dict[str, Any]], Any], on_refused: Callable[[str], Any]) -> None:
+    def __init__(
+        self, on_file: Callable[[dict[str, Any]], Any], on_refused: Callable[[str], Any], *, takes_pictures: bool
+    ) -> None:
         super().__init__()
+        self._props["takesPictures"] = takes_pictures
         self.on("file", _with_args(on_file))
         self.on("refused", _with_args(on_refused))
 
     def choose(self) -> None:
         self.run_method("choose")
 
+    def use_as_picture(self) -> None:
+        """The file that arrived last goes into the strip, pixels and all."""
+        self.run_method("useAsPicture")
+
+
+class PictureStrip(Element, component="pictures.js"):
+    """The pictures that go into the model; it sends files to the server itself, and tells what became of each."""
+
+    def __init__(
+        self,
+        pictures: list[dict[str, Any]],
+        *,
+        most: int,
+        most_bytes: int,
+        to: str,
+        on_uploaded: Callable[[dict[str, Any]], Any],
+        on_refused: Callable[[str], Any],
+        on_order: Callable[[list[int]], Any],
+        on_remove: Callable[[int], Any],
+        on_open: Callable[[int], Any],
+        on_rename: Callable[[dict[str, Any]], Any],
+    ) -> None:
+        super().__init__()
+        self._props |= {"pictures": pictures, "most": most, "mostBytes": most_bytes, "to": to}
+        for name, handler in (
+            ("uploaded", on_uploaded), ("refused", on_refused), ("order", on_order), ("remove", on_remove),
+            ("open", on_open), ("rename", on_rename),
+        ):  # fmt: skip
+            self.on(name, _with_args(handler))
+
+    def set(self, pictures: list[dict[str, Any]]) -> None:
+        if pictures != self._props["pictures"]:
+            self._props["pictures"] = pictures
+            self.update()
+
+
+class Boxes(Element, component="boxes.js"):
+    """A canvas of the output's shape (width / height) with a box for each picture, or none."""
+
+    def __init__(
+        self,
+        pictures: list[dict[str, Any]],
+        boxes: Sequence[Sequence[float] | None],
+        *,
+        ratio: float,
+        on_boxes: Callable[[list[list[float] | None]], Any],
+    ) -> None:
+        super().__init__()
+        self._props |= {"pictures": pictures, "start": list(boxes), "ratio": ratio}
+        self.on("boxes", _with_args(on_boxes))
+
 
 class Back(Element, component="back.js"):
-    """The browser's Back, for what lies over the page."""
+    """The browser's Back, for what lies over the page: the name of what it took away is told."""
 
-    def __init__(self, on_back: Callable[[], Any]) -> None:
+    def __init__(self, on_back: Callable[[str], Any]) -> None:
         super().__init__()
-        self.on("back", lambda _: on_back())
+        self.on("back", _with_args(lambda name: on_back(str(name))))
 
-    def over(self, lies: bool) -> None:
-        """Say whether something lies over the page now."""
-        self.run_method("over", lies)
+    def over(self, name: str, lies: bool, *, where: str | None = None) -> None:
+        """Say whether this lies over the page now. `where` selects what does so only where the style sheet says it."""
+        self.run_method("over", name, lies, where)
 
 
 class Viewer(Element, component="viewer.js"):

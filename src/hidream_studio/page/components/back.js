@@ -1,32 +1,27 @@
-// While something lies over the page, the browser's Back takes that away, and not the page.
+// While something lies over the page, the browser's Back takes that away, and not the page; the newest first.
 export default {
   emits: ["back"],
   mounted() {
-    this.mine = false; // whether the newest entry of the history is ours
-    this.leaving = 0; // steps back that are ours, and mean nothing
+    this.layers = []; // names of what lies there, each with an entry of the history, which says how many they are
     this.popped = () => {
-      if (this.leaving > 0) this.leaving -= 1;
-      else if (this.mine) {
-        this.mine = false;
-        this.$emit("back");
-      }
+      const left = history.state?.over ?? 0;
+      while (this.layers.length > left) this.$emit("back", this.layers.pop());
     };
     window.addEventListener("popstate", this.popped);
-    if (history.state?.over) this.leave(); // reloaded while something lay there
+    if (history.state?.over) history.go(-history.state.over); // reloaded while something lay there
   },
   unmounted() {
     window.removeEventListener("popstate", this.popped);
   },
   methods: {
-    over(lies) {
-      if (lies === this.mine) return;
-      this.mine = lies;
-      if (lies) history.pushState({ ...history.state, over: true }, "");
-      else this.leave();
-    },
-    leave() {
-      this.leaving += 1;
-      history.back();
+    // `where`: a selector of what lies over the page on a small screen only, and beside it on others
+    over(name, lies, where) {
+      if (lies === this.layers.includes(name)) return;
+      if (lies && where && getComputedStyle(document.querySelector(where)).position !== "fixed") return;
+      this.layers = this.layers.filter((other) => other !== name);
+      if (!lies) return history.back();
+      this.layers.push(name);
+      history.pushState({ ...history.state, over: this.layers.length }, "");
     },
   },
   template: `<span hidden></span>`,

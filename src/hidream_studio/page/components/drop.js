@@ -1,4 +1,5 @@
 // A picture dropped or pasted anywhere: what it says goes to the server without its pixels: of 20 MB a few KB.
+// Dropped on the strip of pictures, or several at once, they go there instead, whole (pictures.js sends them).
 const MAX_TEXT_BYTES = 600_000; // NiceGUI's socket takes messages up to 1 MB, and base64 adds a third
 const TEXT_CHUNKS = new Set(["tEXt", "iTXt", "zTXt", "eXIf"]);
 const PICTURES = "image/png,image/jpeg,image/webp";
@@ -92,6 +93,7 @@ async function stripped(file) {
 }
 
 export default {
+  props: { takesPictures: Boolean },
   emits: ["file", "refused"],
   data: () => ({ over: false, pictures: PICTURES }),
   mounted() {
@@ -122,8 +124,7 @@ export default {
       event.preventDefault();
       this.depth = 0;
       this.over = false;
-      const file = event.dataTransfer.files[0];
-      if (file) await this.read(file);
+      await this.take([...event.dataTransfer.files], event.target);
     },
     async pasted(event) {
       const { files, types } = event.clipboardData ?? {};
@@ -131,12 +132,24 @@ export default {
       const typing = event.target.closest?.("input, textarea");
       if (typing && types.includes("text/plain")) return; // office programs copy a text and its picture
       event.preventDefault();
-      await this.read(files[0]);
+      await this.take([...files], event.target);
+    },
+    async take(files, target) {
+      const intoStrip = target instanceof Element && target.closest("[data-takes-pictures]");
+      if (this.takesPictures && files.length && (intoStrip || files.length > 1)) this.intoStrip(files);
+      else if (files.length) await this.read(files[0]);
+    },
+    intoStrip(files) {
+      document.dispatchEvent(new CustomEvent("studio-upload", { detail: files }));
+    },
+    useAsPicture() {
+      if (this.last) this.intoStrip([this.last]);
     },
     choose() {
       this.$refs.file.click();
     },
     async read(file) {
+      this.last = file;
       try {
         const { parts, left_out } = await stripped(file);
         this.$emit("file", { name: file.name, data: base64(parts), left_out });
@@ -153,6 +166,6 @@ export default {
   template: `
   <div>
     <input ref="file" type="file" :accept="pictures" hidden aria-hidden="true" tabindex="-1" @change="chosen">
-    <div v-if="over" class="drop-veil"><div class="drop-card"><i class="icon icon-recall"></i>Drop the picture to bring its settings back</div></div>
+    <div v-if="over" class="drop-veil"><div class="drop-card"><i class="icon icon-recall"></i>{{ takesPictures ? "Drop it: its settings come back, or it becomes a picture to draw from" : "Drop the picture to bring its settings back" }}</div></div>
   </div>`,
 };

@@ -1,7 +1,7 @@
 // The page's keys. None fires while somebody types, except Ctrl+Enter and Escape.
 const KEYS = {
   " ": "pick", ".": "favourite", f: "finish", F: "finish-high", c: "compare", v: "new-seeds", r: "recall", s: "seed",
-  x: "reject", X: "cancel", z: "full-size", "/": "search", "?": "help",
+  x: "reject", X: "cancel", p: "use-picture", z: "full-size", "/": "search", "?": "help",
   ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Enter: "view",
 };
 

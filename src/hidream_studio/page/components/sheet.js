@@ -3,7 +3,7 @@ import Cell from "studio-parts";
 
 export default {
   components: { Cell },
-  props: { groups: Array, marks: Object, more: Boolean, loading: Boolean },
+  props: { groups: Array, marks: Object, more: Boolean, loading: Boolean, usable: Boolean },
   emits: ["act"],
   data() {
     return { own: this.groups, selected: this.marks.selected, picked: this.marks.picked, hasMore: this.more };
@@ -153,12 +153,12 @@ export default {
           <b v-for="(label, row) in group.grid.rows" :key="'r' + label" class="contact-row" :style="at(row + 1, 0)">{{ label }}</b>
           <Cell v-for="(cell, index) in group.cells" :key="cell.key" :style="at(group.grid.places[index][0] + 1, group.grid.places[index][1] + 1)"
             :cell="cell" :ratio="group.ratio" :selected="cell.key === selected" :picked="pickedSet.has(cell.key)"
-            :tabbable="cell.key === tabbableKey" @act="onAct" />
+            :tabbable="cell.key === tabbableKey" :usable="usable" @act="onAct" />
         </div>
       </div>
       <div v-else class="cells">
         <Cell v-for="cell in group.cells" :key="cell.key" :cell="cell" :ratio="group.ratio" :selected="cell.key === selected"
-          :picked="pickedSet.has(cell.key)" :tabbable="cell.key === tabbableKey" @act="onAct" />
+          :picked="pickedSet.has(cell.key)" :tabbable="cell.key === tabbableKey" :usable="usable" @act="onAct" />
       </div>
     </section>
     <button v-if="hasMore" class="sheet-more" @click="$emit('act', { act: 'more' })">Show older pictures</button>

@@ -9,10 +9,11 @@ from nicegui.events import GenericEventArguments
 
 from hidream_studio.errors import RequestError, StudioError
 from hidream_studio.job.job import RANDOM_SEED_BITS
-from hidream_studio.job.profiles import Preset
+from hidream_studio.job.profiles import Preset, Recipe
 from hidream_studio.page import words
 from hidream_studio.page.components import Field
 from hidream_studio.page.dom import Tag, icon_button
+from hidream_studio.page.regions.pictures import OF_PICTURES, PicturesRegion
 from hidream_studio.page.state.compose import MAX_COUNT, Plan, base_preset, in_shape, plan, with_preset
 from hidream_studio.page.state.fields import sizes_of
 from hidream_studio.page.state.guard import explain
@@ -21,7 +22,11 @@ from hidream_studio.service.views import Estimate
 
 _SHAPES = (("1:1", 1.0), ("4:3", 4 / 3), ("3:2", 3 / 2), ("16:9", 16 / 9))
 
-_SAMPLERS = (("", "Sampler of the recipe"), ("unipc", "UniPC"), ("euler", "Euler: steadier at few steps"))
+_SAMPLERS: dict[Recipe | None, tuple[tuple[str, str], ...]] = {  # None: any recipe
+    None: (("", "Sampler of the recipe"),),
+    "full": (("unipc", "UniPC"), ("euler", "Euler: steadier at few steps")),
+    "dev": (("flash", "Flash: of the dev recipe"), ("flow_match", "Flow match: of the dev recipe, for edits")),
+}
 _NOISES = (
     ("linked", "Linked: one seed, about the same layout at other sizes"),
     ("upstream", "Upstream's, drawn at each size"),
@@ -35,6 +40,7 @@ class Compose:
         with Tag("aside", classes="compose", aria_label="Compose"):
             with Tag("div", classes="compose-scroll"):
                 self._draw_prompts()
+                self._pictures = PicturesRegion(session)
                 self._draw_presets()
                 self._draw_size()
                 self._draw_numbers()
@@ -143,7 +149,9 @@ class Compose:
         with Tag("details", classes="more"):
             Tag("summary", "Sampler and noise")
             with Tag("div", classes="more-body"):
-                self._sampler = self._select("Sampler", _SAMPLERS, "sampler")
+                recipes = self._session.profile.recipes
+                samplers = [one for recipe, some in _SAMPLERS.items() if recipe in (None, *recipes) for one in some]
+                self._sampler = self._select("Sampler", samplers, "sampler")
                 self._noise = self._select("Noise", _NOISES, "noise")
 
     def _draw_also(self) -> None:
@@ -157,7 +165,7 @@ class Compose:
                 "tool",
             )
 
-    def _select(self, name: str, options: tuple[tuple[str, str], ...], field: str) -> Tag:
+    def _select(self, name: str, options: Sequence[tuple[str, str]], field: str) -> Tag:
         select = Tag("select", aria_label=name)
         with select:
             for value, text in options:
@@ -247,6 +255,7 @@ class Compose:
 
     def _rewrite(self) -> None:
         """Every control as the state has it."""
+        self._pictures.draw()
         state = self._session.column.state
         self.prompt.set(state.prompt)
         self._negative.set(state.negative)
@@ -280,6 +289,7 @@ class Compose:
         for field in (self._size, self._steps, self._guidance, self._seed, self.prompt, self._negative):
             field.mark_invalid(False)
         self._show_size(priced.sizes)
+        self._pictures.draw_notes(priced.sizes)
         self._generate_text.set_text(f"Generate {wanted.pictures}" if wanted.pictures > 1 else "Generate")
         self._generate_price.set_text(words.about(priced.seconds))
         self._show_why(wanted)
@@ -309,10 +319,11 @@ class Compose:
         wrong = fields.get(error.field or "")
         for field in set(fields.values()):
             field.mark_invalid(field is wrong)
-        in_size = wrong is self._size
+        in_size, in_pictures = wrong is self._size, (error.field or "").split(".")[0] in OF_PICTURES
         self._size_hint.set_text(explain(error) if in_size else "")
         self._size_hint.set_class("bad", in_size)
-        self._why.set_text("" if in_size else explain(error))
+        self._pictures.draw_error(explain(error) if in_pictures else "")
+        self._why.set_text("" if in_size or in_pictures else explain(error))
         self._why.set_class("bad", True)
         self._generate_text.set_text("Generate")
         self._generate_price.set_text("")

@@ -19,6 +19,7 @@ from hidream_studio.job.request import FinishMode
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
 from hidream_studio.page.dom import Tag, button, icon, icon_button, slider
+from hidream_studio.page.regions.made_from import MadeFrom
 from hidream_studio.page.regions.overlays import copy_text
 from hidream_studio.page.state.guard import explain
 from hidream_studio.page.state.restore import curl_line
@@ -36,9 +37,12 @@ _FINISHES: tuple[tuple[PresetId, str], ...] = (("standard", "F"), ("high", "Shif
 
 
 class Inspector:
-    def __init__(self, session: Session, base_url: str) -> None:
+    def __init__(self, session: Session, base_url: str, *, on_open: Callable[[bool], None]) -> None:
+        """`on_open` is told whether it is open, which on a small screen means that it lies over the sheet."""
         self._session = session
         self._run = session.run
+        self._on_open = on_open
+        self._is_open = False
         self._base_url = base_url
         self._lineage_drawn: tuple[Any, ...] = ()
         self._facts_drawn: tuple[Any, ...] = ()
@@ -52,6 +56,7 @@ class Inspector:
             self._body = Tag("div", classes="inspect-body", hidden=True)
             with self._body:
                 self._prompt = Tag("p", "", "inspect-prompt", tabindex=0, aria_label="Prompt", dir="auto")
+                self._made_from = MadeFrom(session)
                 self._lineage = Tag("div", classes="lineage", role="group", aria_label="Versions, from draft to final")
                 self._notes = Tag("div", classes="notes")
                 self._build_finish()
@@ -67,12 +72,18 @@ class Inspector:
     def close(self) -> None:
         """Where it lies over the sheet, it stays away until another picture is chosen."""
         self._closed_for = self._session.choice.selected
-        self._root.set_class("open", False)
+        self._open(False)
 
-    def _put_away(self) -> None:
-        """By its own button: a tap on the same picture brings it back."""
+    def put_away(self) -> None:
+        """By its own button, or by Back: a tap on the same picture brings it back."""
         self.close()
         self._session.choice.select(None)
+
+    def _open(self, is_open: bool) -> None:
+        if is_open != self._is_open:
+            self._is_open = is_open
+            self._root.set_class("open", is_open)
+            self._on_open(is_open)
 
     # building, once
 
@@ -83,7 +94,7 @@ class Inspector:
         with Tag("div", classes="tools"):
             self._large = icon_button("expand", "Open large (Enter)", self._view)
             self._star = icon_button("star", "Favourite (.)", self._on_root(self._session.verbs.favourite))
-            icon_button("close", "Close", self._put_away, "tool inspect-close")
+            icon_button("close", "Close", self.put_away, "tool inspect-close")
 
     def _build_finish(self) -> None:
         session = self._session
@@ -121,6 +132,8 @@ class Inspector:
                 button("Save PNG", self._download, icon_name="download"),
                 button("Copy as curl", self._copy_curl, icon_name="code"),
             ]
+            use = self._on_root(session.verbs.use_as_picture)
+            self._use = button("Use as picture", use, icon_name="picture", title="P")
             self._reject = Tag("button", None, "quiet", on_click=self._on_root(session.verbs.reject), title="X")
             with self._reject:
                 icon("close")
@@ -180,17 +193,20 @@ class Inspector:
         self._body.show(front is not None)
         if front is None:
             self._closed_for = None
+            self._open(False)
             return
         if session.choice.selected != self._closed_for:
             self._closed_for = None
-            self._root.set_class("open", True)
+            self._open(True)
         self._draw_picture(front)
         self._prompt.set_text(front.job.prompt)
+        self._made_from.draw(front)
         self._draw_lineage(front, session.model.family(session.choice.selected or front.key))
         self._draw_finish(front)
         self._draw_facts(front)
         for tag in self._of_pictures:
             tag.show(front.has_image)
+        self._use.show(front.has_image and session.uploads.taken)
         self._reject.show(front.has_image)
         self._reject_word.set_text("Take back" if front.rejected else "Reject")
         self._delete.show(front.rejected)  # rejecting comes first, so that no picture is lost by one click
@@ -318,7 +334,8 @@ def notes_of(version: Version) -> list[str]:
     notes = [words.sentence(version.error.message)] if version.error is not None else []
     if version.unreadable is not None:
         notes.append(words.sentence(f"what this version understands of it is shown: {version.unreadable}"))
-    snapped = version.job.snap_resolution and any(note.field in _SIDES for note in version.adjustments)
+    snaps = version.job.snap_resolution and not version.job.keep_aspect
+    snapped = snaps and any(note.field in _SIDES for note in version.adjustments)
     if snapped:
         notes.append(_snap_note(version.job))
     fields: dict[str, list[str]] = {}
@@ -327,7 +344,9 @@ def notes_of(version: Version) -> list[str]:
         named = fields.setdefault(note.why, [])
         if name not in named and not (snapped and note.field in _SIDES):
             named.append(name)
-    return notes + [words.sentence(f"{' and '.join(names)}: {why}") for why, names in fields.items() if names]
+    return notes + [
+        words.sentence(f"{' and '.join(names)}: {words.on_page(why)}") for why, names in fields.items() if names
+    ]
 
 
 def _snap_note(job: Job) -> str:

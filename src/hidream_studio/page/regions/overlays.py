@@ -12,7 +12,7 @@ from nicegui import ui
 from hidream_studio import __version__
 from hidream_studio.page import words
 from hidream_studio.page.addresses import picture_file, thumbnail
-from hidream_studio.page.components import Back, Viewer
+from hidream_studio.page.components import Viewer
 from hidream_studio.page.dom import Tag, icon_button
 from hidream_studio.page.state.guard import Toast
 from hidream_studio.page.state.session import Session
@@ -24,21 +24,25 @@ MAX_TOASTS = 3
 KEYS = (
     ("Ctrl+Enter", "generate"), ("← ↑ → ↓", "move"), ("Space", "pick"), (".", "favourite"),
     ("F", "finish at Standard"), ("Shift+F", "finish at High"), ("C", "compare"), ("V", "new seeds"),
-    ("R", "recall all settings"), ("S", "use the seed"), ("X", "reject, undo"), ("Shift+X", "cancel"),
-    ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"), ("Esc", "close"), ("?", "this list"),
+    ("R", "recall all settings"), ("S", "use the seed"), ("P", "use as picture"), ("X", "reject, undo"),
+    ("Shift+X", "cancel"), ("Enter", "open large"), ("Z", "open at 100 %"), ("/", "search"),
+    ("Esc", "close"), ("?", "this list"),
 )  # fmt: skip
 
 
 class Overlays:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, on_over: Callable[[bool], None]) -> None:
+        """`on_over` is told whether something lies over the page."""
         self._session = session
         self._run = session.run
+        self._on_over = on_over
         self._toasts = Tag("div", classes="toasts", role="status", aria_live="polite")
         self._layer = Tag("div")
-        self._back = Back(self.close)
         self._dark = ui.dark_mode(_dark_value(session.remembered.view.theme))
         session.guard.shown_at(self.toast)
         session.on.view.add(self.view)
+        session.on.look.add(self.look)
+        session.on.dialog.add(self.dialog)
 
     @property
     def is_open(self) -> bool:
@@ -46,7 +50,7 @@ class Overlays:
 
     def close(self) -> None:
         self._layer.clear()
-        self._back.over(False)
+        self._on_over(False)
 
     # toasts
 
@@ -88,12 +92,17 @@ class Overlays:
             for version in versions
         ]
         different = differences(versions) if len(versions) > 1 else words.excerpt(versions[0].job.prompt)
+        self.look(pictures, different, full=full)
+
+    def look(self, pictures: list[dict[str, Any]], title: str, *, full: bool = False) -> None:
+        """Pictures as the viewer takes them, under a line of text."""
+        session = self._session
         self._layer.clear()
-        self._back.over(True)
+        self._on_over(True)
         with self._layer:
             Viewer(
                 pictures,
-                differences=different,
+                differences=title,
                 mode=session.remembered.view.compare_mode,
                 full=full,
                 on_close=self.close,
@@ -102,10 +111,10 @@ class Overlays:
 
     # dialogs
 
-    def _dialog(self, title: str, draw: Callable[[], None]) -> None:
+    def dialog(self, title: str, draw: Callable[[], None]) -> None:
         """A native dialog: it keeps the focus inside, gives it back, and Escape closes it."""
         self._layer.clear()
-        self._back.over(True)
+        self._on_over(True)
         with self._layer:
             dialog = Tag("dialog", classes="dialog", aria_label=title, data_modal=True)
             dialog.on("close", lambda _: self.close(), args=[])
@@ -141,11 +150,18 @@ class Overlays:
                 "p",
                 "Drop or paste a picture anywhere: its settings come back. Those of this studio carry all of theirs.",
             )
+            if self._session.uploads.taken:
+                Tag("h3", "Pictures")
+                Tag(
+                    "p",
+                    "A picture without settings, or dropped on “+ Pictures”, goes into the model. Drag the pictures "
+                    "into their order, or move them with Shift and the arrows; Boxes says where each stands.",
+                )
 
-        self._dialog("Keys", draw)
+        self.dialog("Keys", draw)
 
     def settings(self, choose_file: Callable[[], None]) -> None:
-        self._dialog("Settings", lambda: self._draw_settings(choose_file))
+        self.dialog("Settings", lambda: self._draw_settings(choose_file))
 
     def _draw_settings(self, choose_file: Callable[[], None]) -> None:
         studio = self._session.studio

@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 
 from hidream_studio.errors import StudioError
 from hidream_studio.page import words
+from hidream_studio.page.addresses import ASSETS, ASSETS_URL, asset
 from hidream_studio.page.components import Field, Sheet
 from hidream_studio.page.dom import Tag, icon, slider
 from hidream_studio.page.state.compose import plan
@@ -24,6 +25,8 @@ _NAMES = {"all": "All", "favourites": "Favourites", "drafts": "Drafts", "finals"
 SEARCH_QUIET_S = 0.12
 WRONG_SEARCH_S = 0.9
 THUMB_PX = 168
+EDIT_TO_TRY = ASSETS / "try_edit.webp"
+EDIT_PROMPT = "Make the ball blue"
 
 
 class SheetRegion:
@@ -56,6 +59,7 @@ class SheetRegion:
                     more=session.shown.more,
                     selected=session.choice.selected,
                     picked=[],
+                    usable=session.uploads.taken,
                     on_act=self._act,
                 )
         self._draw_empty()
@@ -203,6 +207,22 @@ class SheetRegion:
                     with Tag("button", on_click=self._run(self._example(prompt))):
                         Tag("span", prompt, dir="auto")
                         Tag("span", self._example_price(prompt), "estimate")
+                if session.uploads.taken:
+                    self._draw_edit_to_try()
+
+    def _draw_edit_to_try(self) -> None:
+        """For a model that reads pictures: one to change, and what to say."""
+        with Tag("button", classes="welcome-edit", on_click=self._run(self._try_edit)):
+            Tag("img", src=asset(f"{ASSETS_URL}/{EDIT_TO_TRY.name}"), alt="A red ball on a table")
+            Tag("span", EDIT_PROMPT, dir="auto")
+            Tag("span", "Change a picture: this one, or one of your own. Drop it anywhere.", "hint")
+
+    async def _try_edit(self) -> None:
+        """Into the column, where it has a price."""
+        session = self._session
+        await session.uploads.add_bytes(await asyncio.to_thread(EDIT_TO_TRY.read_bytes), "red ball")
+        session.column.write(session.column.state.changed(prompt=EDIT_PROMPT))
+        session.say("A picture and what to change of it stand in the column: press Generate.")
 
     def _example_price(self, prompt: str) -> str:
         session = self._session
@@ -247,6 +267,7 @@ class SheetRegion:
             "pick": lambda: session.choice.pick(key),
             "favourite": lambda: session.verbs.favourite(key),
             "reject": lambda: session.verbs.reject(key),
+            "use": lambda: session.verbs.use_as_picture(key),
             "cancel": lambda: session.verbs.cancel(key),
             "retry": lambda: session.verbs.retry(key),
             "smaller": lambda: session.verbs.retry(key, smaller=True),

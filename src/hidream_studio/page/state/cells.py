@@ -193,6 +193,8 @@ class SheetModel:
         parts += [words.size(*size) for size in sizes if len(sizes) == 1]
         parts += [f"{amount} steps" for amount in steps if len(steps) == 1]
         parts += [f"guidance {words.number(scale)}" for scale in guidance if len(guidance) == 1]
+        pictures = {len(root.job.references) for root in roots}
+        parts += [f"from {words.count(amount, 'picture')}" for amount in pictures if amount and len(pictures) == 1]
         return " · ".join(parts)
 
     def _group_for(self, version: Version) -> Group:

@@ -63,10 +63,10 @@ class Column:
         self._remembered.keep_column_soon(lambda: stored_state(self.state, self._studio.profile))
         self._live.typed(live=self.state.live)
 
-    def plan(self, *, for_price: bool = False) -> Plan:
-        """What Generate would queue. Raises RequestError."""
+    def plan(self, *, for_price: bool = False, keep_aspect: bool | None = None) -> Plan:
+        """What Generate would queue; with `keep_aspect` as if that were chosen. Raises RequestError."""
         return plan(
-            self.state,
+            self.state if keep_aspect is None else self.state.changed(keep_aspect=keep_aspect),
             self._studio.profile,
             random_seed=self.next_seed,
             prompt=PLACEHOLDER_PROMPT if for_price else None,

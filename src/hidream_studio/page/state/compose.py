@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, asked_again, pin
-from hidream_studio.job.profiles import ModelProfile, Preset, PresetId
+from hidream_studio.job.profiles import ModelProfile, Preset, PresetId, Sampler
+from hidream_studio.job.references import MAX_REFERENCES, kept_side, kept_size
 from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, Noise, SheetRequest
-from hidream_studio.job.sizes import MIN_SIDE_PX, drawable
+from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
+from hidream_studio.page.state.pictures import (
+    Picture,
+    Pictures,
+    asked_for,
+    keeps_aspect,
+    pictures_asked,
+    pictures_of,
+    references_of,
+)
 from hidream_studio.page.state.remembered import readable
 
 MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
@@ -23,8 +33,9 @@ MAX_LINE_CHARS = 2000
 MAX_COUNT = 64  # pictures at one click; a sweep may be larger
 _WITH_CONTROLS = frozenset(  # fields of a request that the column shows
     {"prompt", "negative_prompt", "preset", "width", "height", "steps", "guidance_scale", "seed", "snap_resolution",
-     "sampler", "noise"}
+     "sampler", "noise", "references", "layout", "keep_aspect"}
 )  # fmt: skip
+MAX_ROOM_PX = 512  # that a size grows by, for a picture's sake
 PLACEHOLDER_PROMPT = "a picture"  # prices the buttons while no prompt is there yet
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -46,8 +57,10 @@ class ComposeState(BaseModel):
     count: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 4
     snap: bool = False
     live: bool = False
-    sampler: Literal["unipc", "euler"] | None = None  # None: the recipe's own
+    sampler: Sampler | None = None  # None: the recipe's own
     noise: Noise = "linked"
+    pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_REFERENCES)] = ()  # that go into the model
+    keep_aspect: bool = True  # of the one picture; beside a box, or among several, it means nothing
     also: dict[str, Any] = Field(default_factory=dict)  # what a recalled picture asks for and has no control here
 
     def changed(self, **changes: Any) -> ComposeState:
@@ -110,6 +123,22 @@ def with_preset(state: ComposeState, preset: Preset) -> ComposeState:
     )
 
 
+def with_room(state: ComposeState, profile: ModelProfile) -> ComposeState:
+    """With a size that is as much larger as the one picture's aspect ratio needs, for no side to become too short."""
+    try:
+        sizes = sizes_of(state.size)
+        if len(sizes) != 1 or not keeps_aspect(state.pictures, wanted=state.keep_aspect):
+            return state
+        for more in range(0, MAX_ROOM_PX, PATCH_PX):
+            width, height = (side + more for side in sizes[0])
+            side = kept_side(width, height, snap=state.snap, profile=profile)
+            if min(kept_size(state.pictures[0].size, side)) >= MIN_SIDE_PX:
+                return state.changed(size=words.size(width, height)) if more else state
+    except RequestError:  # whoever plans with it says so
+        pass
+    return state
+
+
 def first_state(profile: ModelProfile) -> ComposeState:
     """The compose column of a first visit."""
     return with_preset(ComposeState(), profile.preset("quick"))
@@ -144,6 +173,7 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
     try:
         request = JobRequest.model_validate({
             **state.also,
+            **asked_for(state.pictures, keep_aspect=state.keep_aspect),
             "prompt": state.prompt if state.prompt.strip() or prompt is None else prompt,
             "negative_prompt": state.negative or None,
             "seed": None,
@@ -163,7 +193,8 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
 
 def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeState:
     """A picture's settings in the column, all of them: what it asks for next is the same job."""
-    return with_request(parse_request(GenerationRequest, asked_again(job.to_dict())), state, profile)
+    request = parse_request(GenerationRequest, asked_again(job.to_dict()))
+    return with_request(request, state, profile, pictures_of(job))
 
 
 def not_recalled(job: Job, profile: ModelProfile) -> str:
@@ -176,15 +207,24 @@ def not_recalled(job: Job, profile: ModelProfile) -> str:
     return " ".join(sentences)
 
 
-def with_request(request: GenerationRequest, state: ComposeState, profile: ModelProfile) -> ComposeState:
-    """The column filled in from a request; what that does not mention keeps what stands there."""
+def with_request(
+    request: GenerationRequest, state: ComposeState, profile: ModelProfile, pictures: Pictures | None = None
+) -> ComposeState:
+    """The column filled in from a request; what that does not mention keeps what stands there.
+
+    `pictures` are its references where more is known of them than the request says.
+    """
+    pictures = pictures_asked(request) if pictures is None else pictures
     changes: dict[str, Any] = {
         "prompt": request.prompt,
         "negative": request.negative_prompt or "",
         "count": 1,
         "sampler": request.sampler,
-        "also": _also(request, profile),
+        "also": _also(request, profile, pictures),
+        "pictures": pictures,
     }
+    if request.keep_aspect is not None and len(pictures) == 1 and request.layout is None:
+        changes["keep_aspect"] = request.keep_aspect
     if "preset" in request.model_fields_set:
         known = any(preset.id == request.preset for preset in profile.presets)
         changes["preset"] = request.preset if known else None
@@ -203,14 +243,15 @@ def with_request(request: GenerationRequest, state: ComposeState, profile: Model
     return state.changed(**changes)
 
 
-def _also(request: GenerationRequest, profile: ModelProfile) -> dict[str, Any]:
+def _also(request: GenerationRequest, profile: ModelProfile, pictures: Pictures) -> dict[str, Any]:
     """What the column has no control for, as far as the profile would not fill in the same."""
     names = [name for name in type(request).model_fields if name not in _WITH_CONTROLS]
     kept = request.model_copy(update={"seed": 0})
+    references = references_of(pictures)
     for name in names:
         without = kept.model_copy(update={name: type(request).model_fields[name].default})
         try:
-            needless = pin(without, profile).job == pin(kept, profile).job
+            needless = pin(without, profile, references=references).job == pin(kept, profile, references=references).job
         except RequestError:  # of another model; the column will say so
             continue
         kept = without if needless else kept

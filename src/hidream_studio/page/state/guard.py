@@ -83,7 +83,7 @@ class Guard:
 
 def explain(error: StudioError) -> str:
     """An error's sentence as the page says it."""
-    message = error.message
+    message = words.on_page(error.message)
     if message.split(" ", 1)[0].isalpha():  # what is quoted ("seed:x") stays as it was written
         message = message[:1].upper() + message[1:]
     return message if message.endswith((".", "!", "?")) else f"{message}."

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
-from nicegui import background_tasks
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hidream_studio.job.request import FinishMode
@@ -59,6 +58,7 @@ class Remembered:
         self._library = library
         self._guard = guard
         self._saving: asyncio.Task[None] | None = None
+        self._changes: set[asyncio.Task[None]] = set()  # under way
         self._order = asyncio.Lock()  # fair: changes are written in the order in which they were made
 
     async def load(self) -> Any:
@@ -106,14 +106,17 @@ class Remembered:
             await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
 
     def _change_soon(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
-        background_tasks.create(self._guard.handler(lambda: self._change_in_turn(name, empty, change))())
+        task = asyncio.create_task(self._change_in_turn(name, empty, change))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
 
     async def _change_in_turn(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
         def changed(stored: Any) -> Any:
             return change(stored if isinstance(stored, type(empty)) else empty)
 
-        async with self._order:
-            try:
-                await asyncio.to_thread(self._library.change_setting, name, changed)
-            except (ValueError, RecursionError):  # what stands there is no JSON: nothing is lost with it
-                await asyncio.to_thread(self._library.set_setting, name, changed(None))
+        with self._guard:
+            async with self._order:
+                try:
+                    await asyncio.to_thread(self._library.change_setting, name, changed)
+                except (ValueError, RecursionError):  # what stands there is no JSON: nothing is lost with it
+                    await asyncio.to_thread(self._library.set_setting, name, changed(None))

@@ -28,15 +28,27 @@ def restored_from_file(
     RequestError
         when it is none of these, is damaged, or carries no settings.
     """
-    try:
-        picture = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError("the file did not arrive whole; drop it again", field="file") from None
-    file = read_file(picture)
+    file = read_file(_decoded(data))
     unread = tuple(f"the text {name!r} was passed over: it is too large" for name in left_out if name in KNOWN_TEXTS)
     settings = settings_from_chunks(file.texts, file.unread + unread)
     request = parse_request(GenerationRequest, settings.request)
     return with_request(request, state, profile), settings.notes
+
+
+def says_nothing(data: str, left_out: tuple[str, ...]) -> bool:
+    """Whether a file, as for `restored_from_file`, has no settings: neither such as can be read nor others."""
+    try:
+        file = read_file(_decoded(data))
+    except RequestError:
+        return True  # whoever takes it as a picture says what is wrong with it
+    return KNOWN_TEXTS.isdisjoint((*file.texts, *left_out)) and not file.unread
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError("the file did not arrive whole; drop it again", field="file") from None
 
 
 def curl_line(job: Job, base_url: str, *, with_token: bool) -> str:

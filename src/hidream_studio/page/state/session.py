@@ -11,6 +11,7 @@ from hidream_studio.page.state.guard import Guard
 from hidream_studio.page.state.remembered import Remembered
 from hidream_studio.page.state.shown import Shown
 from hidream_studio.page.state.signals import PageSignals
+from hidream_studio.page.state.uploads import Uploads
 from hidream_studio.page.state.verbs import Verbs
 from hidream_studio.page.state.versions import Version
 from hidream_studio.service.studio import Studio
@@ -29,10 +30,11 @@ class Session:
         self.choice = Choice(self.model, self.on, self.guard)
         self.shown = Shown(studio, self.model, self.choice, self.remembered, self.on, self.guard)
         self.column = Column(studio, self.shown, self.choice, self.remembered, self.on, self.guard)
+        self.uploads = Uploads(studio, self.column, self.guard)
         self.finishing = Finishing(studio, self.remembered)
         self.verbs = Verbs(
-            studio, self.model, choice=self.choice, shown=self.shown, column=self.column, finishing=self.finishing,
-            remembered=self.remembered, on=self.on, guard=self.guard,
+            studio, self.model, choice=self.choice, shown=self.shown, column=self.column, uploads=self.uploads,
+            finishing=self.finishing, remembered=self.remembered, on=self.on, guard=self.guard,
         )  # fmt: skip
         self.run = self.guard.handler  # an act as the handler of a button
         self.say = self.guard.say
@@ -42,6 +44,7 @@ class Session:
         self.column.restore(await self.remembered.load())
         self.finishing.load()
         await self.shown.reload()
+        self.uploads.check()
 
 
 def smaller_s(studio: Studio, version: Version) -> float | None:

@@ -40,3 +40,5 @@ class PageSignals:
         self.worker = Signal(guard)
         self.asked = Signal(guard)  # (first new root, or None where the look has no place for it): Generate was pressed
         self.view = Signal(guard)  # (list of versions): open the viewer
+        self.look = Signal(guard)  # (list of pictures as the viewer takes them, title): open it on pictures of no job
+        self.dialog = Signal(guard)  # (title, what draws it): open a dialog

@@ -12,9 +12,11 @@ from hidream_studio.page.state.column import Column
 from hidream_studio.page.state.compose import not_recalled, recalled
 from hidream_studio.page.state.finishing import Finishing
 from hidream_studio.page.state.guard import Guard
+from hidream_studio.page.state.pictures import missing_words
 from hidream_studio.page.state.remembered import Remembered
 from hidream_studio.page.state.shown import Shown
 from hidream_studio.page.state.signals import PageSignals
+from hidream_studio.page.state.uploads import Uploads
 from hidream_studio.page.state.versions import LIVE, Version, version_of_image, version_of_job
 from hidream_studio.service.studio import Studio
 
@@ -28,6 +30,7 @@ class Verbs:
         choice: Choice,
         shown: Shown,
         column: Column,
+        uploads: Uploads,
         finishing: Finishing,
         remembered: Remembered,
         on: PageSignals,
@@ -38,6 +41,7 @@ class Verbs:
         self._choice = choice
         self._shown = shown
         self._column = column
+        self._uploads = uploads
         self._finishing = finishing
         self._remembered = remembered
         self._on = on
@@ -64,7 +68,9 @@ class Verbs:
         front = self._model.front(root)
         if front is None or not front.rejected:
             return
+        held = await self._uploads.held(front.job)
         await asyncio.to_thread(self._studio.library.delete_image, front.key)
+        await self._uploads.put_back(held)
         self._shown.forget(front.key)
         self._studio.publish("image", {"id": front.key, "deleted": True})
         self._say(f"Deleted seed {front.job.seed}.")
@@ -98,8 +104,11 @@ class Verbs:
         for version in living[-1:]:
             try:
                 await self._studio.cancel(version.key)
-            except ConflictError:  # it ended while the click was on its way
-                self._shown.take(version_of_job(await self._studio.job(version.key)))
+            except ConflictError:
+                view = await self._studio.job(version.key)
+                if view.state in LIVE:  # it waits for another version
+                    raise
+                self._shown.take(version_of_job(view))  # it ended while the click was on its way
 
     async def retry(self, root: str, *, smaller: bool = False) -> None:
         front = self._model.front(root)
@@ -118,14 +127,24 @@ class Verbs:
         fronts = [self._model.front(root) for root in group.roots] if group is not None else []
         self.dismiss(*(front.key for front in fronts if front is not None and front.state == "cancelled"))
 
+    async def use_as_picture(self, root: str) -> None:
+        """Its picture goes into the model, as the last of the column's."""
+        picture = self._model.shown_picture(root)
+        if picture is None:
+            self._say("Select a finished picture first.")
+        else:
+            await self._uploads.add_version(picture)
+
     def recall(self, root: str) -> None:
         front = self._model.front(root)
         if front is not None and front.unreadable is not None:
             self._say(f"These settings cannot be recalled: {front.unreadable}.")
         elif front is not None:
-            self._column.write(recalled(front.job, self._column.state, self._studio.profile))
-            said = f"Recalled the settings of seed {front.job.seed}. {not_recalled(front.job, self._studio.profile)}"
-            self._say(said.rstrip())
+            state = recalled(front.job, self._column.state, self._studio.profile)
+            pictures = self._uploads.found(state.pictures)
+            self._column.write(state.changed(pictures=pictures))
+            notes = (not_recalled(front.job, self._studio.profile), missing_words(pictures))
+            self._say(" ".join((f"Recalled the settings of seed {front.job.seed}.", *filter(None, notes))))
 
     def recall_seed(self, root: str) -> None:
         front = self._model.front(root)

@@ -160,10 +160,17 @@ def differences(versions: Sequence[Version]) -> str:
         "seed": [str(job.seed) for job in jobs],
         "sampler": [job.sampler for job in jobs],
         "prompt": [words.excerpt(job.prompt, 40) for job in jobs],
+        "pictures": [_pictures_in_words(job) for job in jobs],
         "took": [words.duration(version.elapsed_s) for version in versions],
     }
     parts = [f"{name} {' | '.join(values)}" for name, values in facts.items() if len(set(values)) > 1]
     return " · ".join(parts) or "All settings are equal."
+
+
+def _pictures_in_words(job: Job) -> str:
+    """Which, and whether boxes say where they stand."""
+    named = ", ".join(one.role or one.hash[:6] for one in job.references) or "none"
+    return f"{named} in boxes" if job.layout else named
 
 
 def _cell_state(state: State) -> str:

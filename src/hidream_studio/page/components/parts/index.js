@@ -2,7 +2,7 @@
 // Everything shown comes ready-worded from Python (page/state/cells.py); a cell only draws it.
 export default {
   name: "StudioCell",
-  props: { cell: Object, ratio: Number, selected: Boolean, picked: Boolean, tabbable: Boolean },
+  props: { cell: Object, ratio: Number, selected: Boolean, picked: Boolean, tabbable: Boolean, usable: Boolean },
   emits: ["act"],
   data: () => ({ broken: false }),
   computed: {
@@ -69,6 +69,8 @@ export default {
         tabindex="-1" @click.stop="act('pick')"><i class="icon icon-check"></i></button>
       <button v-if="front.image && !front.rejected" class="cell-button cell-star" :aria-pressed="front.favourite" aria-label="Favourite"
         title="Favourite (.)" tabindex="-1" @click.stop="act('favourite')"><i class="icon" :class="front.favourite ? 'icon-star-full' : 'icon-star'"></i></button>
+      <button v-if="usable && front.image && !front.rejected" class="cell-button cell-use" aria-label="Use as picture" title="Use as picture (P)"
+        tabindex="-1" @click.stop="act('use')"><i class="icon icon-picture"></i></button>
       <button v-if="live" class="cell-button cell-cancel" aria-label="Cancel" title="Cancel (Shift+X)" tabindex="-1"
         @click.stop="act('cancel')"><i class="icon icon-close"></i></button>
     </div>

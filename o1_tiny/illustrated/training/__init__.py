@@ -1,0 +1,1 @@
+"""Training the small model on the illustrated world."""
