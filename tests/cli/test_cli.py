@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -192,7 +193,12 @@ def test_doctor_says_what_runs_here(
     golden_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", "--model", str(golden_checkpoint), "--data", str(tmp_path)]) == 0
-    assert "can draw" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "can draw" in told
+    line = next(line for line in told.splitlines() if " fp32 " in line)
+    assert re.search(
+        r"all of it stays; about quick [\d.]+ s, standard .* s, high .* s, official .* s  ← taken, for", line
+    )
     assert main(["doctor", "--json", "--model", str(tmp_path)]) == 1
     report = json.load(io.StringIO(capsys.readouterr().out))
     assert report["fit"] is False

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from hidream_studio.engine import pipeline as pipeline_module
+from hidream_studio.engine import precision as precision_module
 from hidream_studio.engine.budget import OWN_BYTES, Budget, Needs, Room, plan
 from hidream_studio.engine.devices import GIB, Device, Memory
 from hidream_studio.engine.pipeline import Pipeline
@@ -92,7 +92,7 @@ def test_streamed_pictures_are_resident_ones_alone_and_in_turns(
 ) -> None:
     resident = Pipeline.load(str(golden_checkpoint), device="cpu")
     budget = Budget(Residency(3, (0, 2)), from_files, None, 2**20)
-    monkeypatch.setattr(pipeline_module, "plan", lambda *_: budget)
+    monkeypatch.setattr(precision_module, "plan", lambda *_: budget)
     with caplog.at_level(logging.INFO):
         streamed = Pipeline.load(str(golden_checkpoint), device="cpu")
     assert any("1 of 3 blocks stay on cpu, 2 travel" in record.message for record in caplog.records)

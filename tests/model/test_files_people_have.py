@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hidream_studio.errors import CheckpointError
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint, open_tower
+from hidream_studio.model.convert import convert
 from hidream_studio.model.dequantise import block_scales, hadamard
 from hidream_studio.model.fp8 import FP8_MAX
 from hidream_studio.model.transformer import O1Transformer
@@ -379,3 +380,62 @@ def test_a_quantised_file_draws_the_golden_picture(
                 pictures.append(end.value.pixels.astype(int))
                 break
     assert 0 < np.abs(pictures[0] - pictures[1]).mean() < 2.0
+
+
+def same_bits(one: O1Transformer, other: O1Transformer) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(ours.view(torch.uint8), theirs.view(torch.uint8)) for ours, theirs in pairs)
+
+
+@pytest.mark.parametrize("name", ["plain", "fp8_scaled", "mxfp8", "int8 rotated"])
+def test_what_is_converted_loads_to_the_same_bits(
+    checkpoint: Checkpoint, state: State, write: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    quantise = (lambda state: state) if name == "plain" else QUANTISED[name][0]
+    source = opened(write(quantise(dict(state))), checkpoint)
+    sizes = {}
+    for precision in ("bf16", "fp8"):
+        shares: list[float] = []
+        sizes[precision] = convert(source, tmp_path / precision, precision, shares.append)
+        assert shares == sorted(shares) and shares[-1] == 1.0
+        again = open_checkpoint(str(tmp_path / precision))
+        assert again.quantised == (precision == "fp8")
+        assert again.visual.keys() == source.visual.keys()
+        fp8 = precision == "fp8"
+        ours, theirs = (load_model(one, "cpu", torch.bfloat16, fp8=fp8) for one in (again, source))
+        assert same_bits(ours, theirs)
+    assert sizes["fp8"] < sizes["bf16"]
+
+
+def test_int8_is_stored_within_its_loss_and_as_other_tools_read_it(
+    checkpoint: Checkpoint, state: State, tmp_path: Path
+) -> None:
+    convert(checkpoint, tmp_path / "out", "int8")
+    again = open_checkpoint(str(tmp_path / "out"))
+    assert loss(load_model(again, "cpu", torch.float32), state) < 0.008
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    layer = quantised_layers(state)[0]
+    assert stored[f"{layer}.weight"].dtype == torch.int8
+    assert stored[f"{layer}.weight_scale"].shape == (stored[f"{layer}.weight"].shape[0], 1)
+
+
+def test_nothing_is_converted_over_what_is_there(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("mine")
+    with pytest.raises(CheckpointError, match="is there already, and not an empty folder"):
+        convert(checkpoint, tmp_path, "fp8")
+    assert [path.name for path in tmp_path.iterdir()] == ["note"]
+
+
+def test_the_8b_configuration_that_is_written_is_read_as_such() -> None:
+    from hidream_studio.model.config import CONFIG_8B, VISION_8B, ModelConfig, VisionConfig
+    from hidream_studio.model.convert import _config_8b
+
+    assert ModelConfig.from_json(_config_8b()) == CONFIG_8B
+    assert VisionConfig.from_json(_config_8b()) == VISION_8B
+
+
+def test_the_command_line_converts(checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hidream_studio.cli import main
+
+    assert main(["convert", str(checkpoint.folder), str(tmp_path / "out"), "--precision", "int8"]) == 0
+    assert f"{tmp_path / 'out'}: 0.0 GB in int8, from checkpoint" in capsys.readouterr().out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from hidream_studio.model.checkpoint import Checkpoint
 from hidream_studio.model.fp8 import FP8, Fp8Linear, quantise
 from hidream_studio.model.transformer import O1Transformer
-from hidream_studio.model.weights import load_model, model_bytes
+from hidream_studio.model.weights import empty_model, fill_model, load_model, model_bytes
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -55,3 +56,29 @@ def test_a_model_loads_into_fp8_and_still_predicts_about_the_same(
     expected = model(z, t, model.encode_text(ids), rows, cols)
     found = fp8(z, t, fp8.encode_text(ids), rows, cols).float()
     assert float((found - expected).norm() / expected.norm()) < 0.2
+
+
+def test_weights_that_are_only_kept_in_fp8_are_multiplied_in_the_activations_precision() -> None:
+    kept, plain = Fp8Linear(64, 32, kept_only=True), Fp8Linear(64, 32)
+    for linear in (kept, plain):
+        linear.set_rows(0, noise(32, 64))
+    x = noise(9, 64).bfloat16()
+    exact = x.float() @ (kept.weight.float() * kept.scale).T
+    assert float((kept(x).float() - exact).norm() / exact.norm()) < 0.006
+    assert float((plain(x).float() - exact).norm() / exact.norm()) > 0.01  # which quantises the activations, too
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+@torch.inference_mode()
+def test_fused_and_plain_blocks_agree_on_weights_that_are_only_kept_in_fp8(checkpoint: Checkpoint) -> None:
+    pytest.importorskip("triton")
+    from hidream_studio.model.fused import FusedBlocks
+
+    model = empty_model(checkpoint.config, "cpu", torch.bfloat16, fp8=True, kept_only=True)
+    fill_model(model, checkpoint)
+    prefix = model.encode_text(torch.arange(5)[None])
+    z, t = noise(1, 12, 3072), torch.tensor([0.3])
+    plain = model(z, t, prefix, 3, 4).float()
+    model.run_blocks = FusedBlocks(model, whole_tiles=False)
+    fused = model.forward_branches(z, t, [prefix], model.step_rotary(torch.tensor([5]), 3, 4)).float()
+    assert float((fused - plain).norm() / plain.norm()) < 0.05

@@ -12,15 +12,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 import hidream_studio
 from hidream_studio.cli.options import settings_from
 from hidream_studio.errors import StudioError
-from hidream_studio.job.profiles import profile_for_checkpoint
+from hidream_studio.job.profiles import ModelProfile, profile_for_checkpoint
+from hidream_studio.job.workload import ModelShape
 from hidream_studio.settings import Settings
+
+if TYPE_CHECKING:
+    from hidream_studio.engine.devices import Device
+    from hidream_studio.engine.precision import Option
+    from hidream_studio.model.checkpoint import Checkpoint
 
 GIB = 2**30
 BF16_8B_GIB = 19.0  # 16.4 GiB of weights, and 2 to 3 for a 2048x2048 step
@@ -112,6 +118,60 @@ def _checkpoint(settings: Settings) -> Iterator[Finding]:
         yield Finding("lacks", "model", error.message)
         return
     yield Finding("ok", "model", f"{checkpoint.name} with profile {profile.id}, native {profile.native_side} px")
+    yield from _precisions(settings, checkpoint, profile)
+
+
+def _precisions(settings: Settings, checkpoint: Checkpoint, profile: ModelProfile) -> Iterator[Finding]:
+    """The model in each precision on the device that would be taken: what stays, what travels, what presets take."""
+    try:
+        from hidream_studio.engine.devices import DTYPES, pick_device, pick_precision
+        from hidream_studio.engine.precision import CHOICES, choose, option
+    except (ImportError, OSError):
+        return  # said already
+    try:
+        device = pick_device(settings.device)
+        fixed = settings.precision or profile.precision
+        wanted = CHOICES if device.memory() is not None else (pick_precision(fixed, device),)
+        names = [*dict.fromkeys([*wanted, *((fixed,) if fixed else ())])]
+        options = [
+            option(one, checkpoint, device, profile.native_side, settings.vram_gib, fused=settings.fused is not False)
+            for one in names if one in DTYPES
+        ]  # fmt: skip
+        if fixed is not None or device.memory() is None:
+            taken, why = fixed or names[0], "it is asked for" if settings.precision else "it is the model's own"
+            why = why if fixed else "it suits this device"
+        else:
+            chosen, why = choose(options, checkpoint, device)
+            taken = chosen.precision
+    except StudioError as error:
+        yield Finding("lacks", "precision", error.message)
+        return
+    for one in options:
+        line = _precision_line(one, device, profile, checkpoint)
+        chosen_line = f"{line}  ← taken, for {why}" if one.precision == taken else line
+        lacks = one.budget is None and one.precision == taken
+        yield Finding("lacks" if lacks else "note" if one.budget is None else "ok", one.precision, chosen_line)
+
+
+def _precision_line(one: Option, device: Device, profile: ModelProfile, checkpoint: Checkpoint) -> str:
+    from hidream_studio.engine.rates import measure, preset_seconds
+
+    if one.budget is None:
+        return one.error.message if one.error is not None else "cannot be had here"
+    residency, config = one.budget.residency, checkpoint.config
+    travels = "all of it stays"
+    if residency.travelling:
+        where = "its files" if one.budget.from_files else "pinned memory"
+        gib = one.pass_bytes / GIB
+        travels = f"{residency.staying} of {residency.layers} blocks stay, {gib:.1f} GiB a step come from {where}"
+    c = config
+    shape = ModelShape(c.layers, c.hidden_size, c.mlp_size, c.heads, c.kv_heads, c.head_dim)
+    seconds = preset_seconds(one, measure(one.precision, device), profile, shape)
+    told = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    if one.precision == "fp8" and not device.has_fp8_products:
+        travels += ", products in bf16"
+    untested = "" if device.type == "cpu" or device.capability else "; this kind of device is untested"
+    return f"{travels}; about {told}{untested}"
 
 
 def _data_folder(data: Path) -> Iterator[Finding]:

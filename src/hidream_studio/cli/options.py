@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_resolve(commands)
     commands.add_parser("bench", help="what settings cost in seconds and in quality, over HTTP (bench --help)")
+    _add_convert(commands)
     doctor = commands.add_parser("doctor", help="what this machine can run, and what it lacks", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="as JSON")
     _add_model_options(doctor)
@@ -159,6 +160,18 @@ def _add_resolve(commands: Any) -> None:
     resolve.add_argument("--profile", metavar="NAME", help=f"{', '.join(PROFILE_IDS)} (the first)")
 
 
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert", help="a checkpoint as a folder of its own, in 8 bits where wanted", allow_abbrev=False
+    )
+    convert.add_argument("source", metavar="SOURCE", help="folder, file or hub id")
+    convert.add_argument("destination", type=Path, metavar="DEST", help="folder that is not there yet")
+    convert.add_argument(
+        "--precision", choices=("fp8", "int8", "bf16"), default="fp8", help="of the layers' matrices (fp8)"
+    )
+    convert.add_argument("--tokenizer", metavar="DIR|HUB-ID", help="where SOURCE is one file of weights")
+
+
 def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="DIR|FILE|HUB-ID", help="checkpoint; the embedded o1-tiny when absent")
     command.add_argument(
@@ -173,7 +186,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         choices=get_args(Precision),
-        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU and bf16 on CUDA",
+        help="when absent the model's own (o1-tiny: fp32), else fp32 on a CPU, bf16 on a GPU that holds it, or fp8",
     )
     command.add_argument(
         "--fused",

@@ -44,13 +44,24 @@ class Needs:
     step: int  # the tensors of the largest step of the model's own size, with guidance, and its z
 
     @classmethod
-    def of(cls, config: ModelConfig, dtype: torch.dtype, side_px: int, *, fp8: bool, fused: bool = True) -> Needs:
+    def of(
+        cls,
+        config: ModelConfig,
+        dtype: torch.dtype,
+        side_px: int,
+        *,
+        fp8: bool,
+        kept_only: bool = False,
+        fused: bool = True,
+    ) -> Needs:
         model = empty_model(config, "meta", dtype, fp8=fp8)
         block = block_bytes(model.blocks[0])
         words = model.embed.weight.nbytes
         whole = sum(parameter.nbytes for parameter in model.parameters())
         in_blocks = sum(parameter.nbytes for parameter in model.blocks.parameters())
         step = _step_bytes(config, dtype.itemsize, side_px)
+        if kept_only:
+            step += 2 * config.mlp_size * config.hidden_size * dtype.itemsize  # the largest matrix, restored
         return cls(block, whole - in_blocks - words, words, step if fused else int(step * EAGER_SHARE))
 
     def whole(self, layers: int) -> int:

@@ -70,7 +70,12 @@ class Device:
     @property
     def capability(self) -> tuple[int, int] | None:
         """Of NVIDIA's, which says what arithmetic it has; None for others."""
-        return torch.cuda.get_device_capability(self.torch) if self.type == "cuda" else None
+        nvidia = self.type == "cuda" and torch.version.hip is None
+        return torch.cuda.get_device_capability(self.torch) if nvidia else None
+
+    @property
+    def has_fp8_products(self) -> bool:
+        return self.capability is not None and self.capability >= FP8_CAPABILITY
 
     @property
     def total_bytes(self) -> int | None:
@@ -106,6 +111,8 @@ class Device:
         """Wait until all its work is done. Raises RuntimeError where the device is in an error state."""
         if self.type == "cuda":
             torch.cuda.synchronize(self.torch)
+        elif self.type == "mps":
+            torch.mps.synchronize()
 
     def mark(self, *, timed: bool = False) -> Mark:
         """A place in the stream of its work, as it is now."""
@@ -113,7 +120,7 @@ class Device:
 
     def attention(self, precision: Precision) -> str:
         """What computes attention, as a part of the numeric path."""
-        return "cudnn" if self.type == "cuda" and precision != "fp32" else "sdpa"  # cuDNN has no float32
+        return "cudnn" if self.capability is not None and precision != "fp32" else "sdpa"  # cuDNN has no float32
 
     def driver_version(self) -> str | None:
         """The NVIDIA driver's version; None on a CPU, or where nothing tells it."""
@@ -137,6 +144,8 @@ class Mark:
     """Where a device's work was when this was made. On a CPU, whose work is done at once, a time."""
 
     def __init__(self, device: torch.device, *, timed: bool) -> None:
+        if device.type == "mps":  # its events tell no time: the work is waited for
+            torch.mps.synchronize()
         self._at_s = time.perf_counter()
         self._event: torch.cuda.Event | None = None
         if device.type == "cuda":
@@ -167,8 +176,14 @@ def pick_device(name: str) -> Device:
         return Device(torch.device("cuda:0" if torch.cuda.is_available() else "cpu"))
     if name == "cpu":
         return Device(torch.device("cpu"))
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise DeviceError("device 'mps' was asked for, but torch finds no Apple GPU here", field="device")
+        return Device(torch.device("mps"))
     if not re.fullmatch(r"cuda(:\d+)?", name):
-        raise DeviceError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N", field="device")
+        raise DeviceError(
+            f"device {name!r} is not supported; there are auto, cpu, cuda, cuda:N and mps", field="device"
+        )
     if not torch.cuda.is_available():
         raise DeviceError(f"device {name!r} was asked for, but torch finds no CUDA device here", field="device")
     device = torch.device(name if ":" in name else "cuda:0")
@@ -193,7 +208,9 @@ def why_no_gpu() -> str:
 
 
 def pick_precision(name: Precision | None, device: Device) -> Precision:
-    """The precision of that name; none is bf16 on CUDA (fp16 is unstable, upstream), float32 on a CPU.
+    """The precision of that name; none is bf16 on a GPU (fp16 is unstable, upstream), float32 on a CPU.
+
+    FP8 on a GPU without FP8 products keeps the weights so, and computes in bf16.
 
     Raises
     ------
@@ -202,14 +219,15 @@ def pick_precision(name: Precision | None, device: Device) -> Precision:
     """
     capability = device.capability
     if name is None:
-        return "fp32" if capability is None else "bf16"
+        name = "bf16" if device.is_gpu else "fp32"
     if name not in DTYPES:
         raise DeviceError(f"precision {name!r} is unknown; there are {', '.join(DTYPES)}", field="precision")
-    if name == "fp8" and (capability is None or capability < FP8_CAPABILITY):
+    if name == "fp8" and capability is None:
         where = "a CPU" if device.type == "cpu" else device.name
-        raise DeviceError(f"fp8 needs an NVIDIA Ada, Hopper or Blackwell GPU, not {where}", field="precision")
-    if name == "bf16" and capability is not None and capability < BF16_CAPABILITY:
-        raise DeviceError(f"{device.name} has no bf16; use --precision fp32", field="precision")
+        raise DeviceError(f"fp8 needs an NVIDIA GPU, from Ampere on, not {where}", field="precision")
+    if name in ("bf16", "fp8") and capability is not None and capability < BF16_CAPABILITY:
+        needs = " and so no fp8 either" if name == "fp8" else ""
+        raise DeviceError(f"{device.name} has no bf16{needs}; use --precision fp32", field="precision")
     return name
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hidream_studio.engine.budget import Budget, Needs, Room, plan, told
+from hidream_studio.engine.budget import Budget, Room, told
 from hidream_studio.engine.devices import (
     DTYPES,
     GIB,
@@ -28,6 +28,7 @@ from hidream_studio.engine.fusing import fused_blocks
 from hidream_studio.engine.loras import LoraReader, loras_key
 from hidream_studio.engine.noise_ahead import NoiseAhead
 from hidream_studio.engine.pictures import PictureKey, PictureReader
+from hidream_studio.engine.precision import pick_option
 from hidream_studio.engine.stopwatch import Stopwatch
 from hidream_studio.engine.text_cache import (
     LorasKey,
@@ -105,7 +106,9 @@ class Pipeline:
         self.fingerprint = checkpoint.fingerprint
         self.checkpoint_folder = checkpoint.folder
         mode = "eager" if model.run_blocks is None else "fused"
-        self.numeric_path = f"{self.runs_on.type}-{precision}-{mode}-{self.runs_on.attention(precision)}"
+        kept_only = precision == "fp8" and not self.runs_on.has_fp8_products and self.runs_on.is_gpu
+        products = "bf16of8" if kept_only else precision
+        self.numeric_path = f"{self.runs_on.type}-{products}-{mode}-{self.runs_on.attention(precision)}"
         self._model = model
         self._room = Room(model, self.runs_on, precision)
         self.max_kept_bytes = None if budget is None else budget.kept_bytes
@@ -139,7 +142,7 @@ class Pipeline:
         profile
             The model profile where the checkpoint does not say.
         precision
-            None: the profile's, or else what suits the device.
+            None: the profile's, or else what suits the device and its memory; the log says which and why.
         fused
             Whether kernels of our own run between a step's matrix products; None: wherever they can (CUDA with Triton).
         threads
@@ -166,18 +169,19 @@ class Pipeline:
         begun_s = time.perf_counter()
         checkpoint = open_checkpoint(source, tokenizer)
         used_profile = profile_for_checkpoint(checkpoint.folder, profile)
-        used_precision = pick_precision(precision or used_profile.precision, where)
+        asked = precision or used_profile.precision
+        chosen = pick_option(asked, checkpoint, where, used_profile.native_side, vram_gib, fused=fused is not False)
         reader = PromptTokenizer(checkpoint.tokenizer_folder)
-        dtype = DTYPES[used_precision]
+        used_precision, budget = chosen.precision, chosen.budget
+        assert budget is not None  # refused otherwise
         fp8 = used_precision == "fp8"
         headers_s, begun_s = time.perf_counter() - begun_s, time.perf_counter()
-        needs = Needs.of(checkpoint.config, dtype, used_profile.native_side, fp8=fp8, fused=fused is not False)
-        budget = plan(needs, checkpoint.config.layers, where, vram_gib, f"the model in {used_precision}")
         if budget.tensor_bytes is not None:
             where.limit(budget.tensor_bytes)
         with memory_errors_named(where, "loading the model"):
             model = empty_model(
-                checkpoint.config, where.torch, dtype, fp8=fp8, residency=budget.residency,
+                checkpoint.config, where.torch, DTYPES[used_precision], fp8=fp8,
+                kept_only=fp8 and not where.has_fp8_products, residency=budget.residency,
                 source=checkpoint if budget.from_files else None,
             )  # fmt: skip
             with ThreadPoolExecutor(1, "kernels") as beside:  # compiling them takes no weights
@@ -285,7 +289,7 @@ class Pipeline:
             text, steps = Stopwatch(self.runs_on), Stopwatch(self.runs_on)
             with text.running():
                 key = loras_key(job)
-                loras = self.loras.get(key)
+                loras = self._room.once_more(partial(self.loras.get, key))
                 read = partial(self._pictures.read, references, key)
                 pictures = self._room.once_more(read) if references else None
                 prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key)) for branch in ids]

@@ -18,7 +18,7 @@ MASKED_BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 def backends(device: torch.device, *, masked: bool) -> AbstractContextManager[object]:
     """Which attention kernels may run inside; on a CPU torch has one choice only, and takes it by itself."""
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.version.hip is not None:
         return nullcontext()
     return sdpa_kernel(MASKED_BACKENDS if masked else DENSE_BACKENDS, set_priority=True)
 

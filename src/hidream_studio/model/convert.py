@@ -19,14 +19,15 @@ import torch
 from torch import Tensor
 
 from hidream_studio.errors import CheckpointError
-from hidream_studio.model.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE, Checkpoint
+from hidream_studio.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint
 from hidream_studio.model.config import CONFIG_8B, VISION_8B, VISION_ACTIVATION
-from hidream_studio.model.dequantise import values_of
+from hidream_studio.model.dequantise import as_e4m3, values_of
 from hidream_studio.model.fp8 import quantise
 from hidream_studio.model.header import StoredTensor
 from hidream_studio.model.int8 import quantise_int8
 from hidream_studio.model.marks import MARKS
 from hidream_studio.model.reading import read_pieces
+from hidream_studio.model.texts import CONFIG_FILE
 from hidream_studio.model.weights import Scales
 
 Stored = Literal["bf16", "fp8", "int8"]
@@ -105,27 +106,28 @@ def _write(
     content += b" " * (-len(content) % 8)
     file.write(len(content).to_bytes(8, "little") + content)
     written, total = 0, first
-    for key, tensor, values in _values(tensors):
-        for part in _parts(key, tensor, values, precision):
+    for key, tensor, rows, scale in _whole(tensors):
+        for part in _parts(key, tensor, rows, scale, precision):
             file.write(part.contiguous().view(-1).view(torch.uint8).numpy().data)
             written += part.nbytes
         on_progress(written / total)
 
 
-def _values(tensors: list[tuple[str, StoredTensor]]) -> Iterator[tuple[str, StoredTensor, Tensor]]:
-    """Each tensor whole: as stored, or where quantised otherwise than here, its values."""
-    scales, waiting = Scales(CPU), dict(tensors)
-    pieces: list[Tensor] = []
+def _whole(
+    tensors: list[tuple[str, StoredTensor]],
+) -> Iterator[tuple[str, StoredTensor, Tensor, Tensor | None]]:
+    """Each tensor as stored, and the scales of its rows or blocks."""
+    scales, by_key = Scales(CPU), dict(tensors)
+    rows: list[Tensor] = []
+    scale: list[Tensor] = []
     for piece in read_pieces(tensors, CPU):
-        tensor = waiting[piece.key]
-        if tensor.scaling is None:
-            pieces.append(piece.rows.to(torch.bfloat16))
-        else:
-            scale, kind = scales.of(tensor, piece), tensor.scaling.kind
-            pieces.append(values_of(piece.rows, kind, scale, tensor.scaling.rotated))
+        tensor = by_key[piece.key]
+        rows.append(piece.rows.clone())  # the next piece may lie where this one does
+        if tensor.scaling is not None:
+            scale.append(scales.of(tensor, piece))
         if piece.first_row + len(piece.rows) == tensor.shape[0]:
-            yield piece.key, tensor, torch.cat(pieces)
-            pieces = []
+            yield piece.key, tensor, torch.cat(rows), torch.cat(scale) if scale else None
+            rows, scale = [], []
 
 
 def _entries(key: str, tensor: StoredTensor, precision: Stored) -> list[_Entry]:
@@ -138,11 +140,20 @@ def _entries(key: str, tensor: StoredTensor, precision: Stored) -> list[_Entry]:
     ]
 
 
-def _parts(key: str, tensor: StoredTensor, values: Tensor, precision: Stored) -> tuple[Tensor, ...]:
+def _parts(key: str, tensor: StoredTensor, rows: Tensor, scale: Tensor | None, precision: Stored) -> tuple[Tensor, ...]:
     """What `_entries` announced."""
-    if not _to_quantise(key, tensor, precision):
-        return (values.to(torch.bfloat16),)
-    return quantise(values.to(torch.bfloat16)) if precision == "fp8" else quantise_int8(values.to(torch.bfloat16))
+    scaling, quantised = tensor.scaling, _to_quantise(key, tensor, precision)
+    if scaling is None or scale is None:
+        values = rows.to(torch.bfloat16)
+    else:
+        if quantised and (precision, scaling.kind, scaling.rotated) == ("fp8", "e4m3", 0):
+            return as_e4m3(rows), scale  # no second loss
+        if quantised and (precision, scaling.kind, scaling.rotated) == ("int8", "int8", 0):
+            return rows, scale
+        values = values_of(rows, scaling.kind, scale, scaling.rotated).to(torch.bfloat16)
+    if not quantised:
+        return (values,)
+    return quantise(values) if precision == "fp8" else quantise_int8(values)
 
 
 def _to_quantise(key: str, tensor: StoredTensor, precision: Stored) -> bool:

@@ -7,6 +7,7 @@ tensor/int8_utils.py): each group of a row was multiplied by a regular Hadamard 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -64,8 +65,8 @@ def unrotated(
     values: Tensor,  # (R, K) float32
     group: int,
 ) -> Tensor:  # as values
-    turn = hadamard(group).to(values.device)
-    return (values.view(-1, group) @ turn).view(values.shape)
+    turned: Tensor = values.view(-1, group) @ hadamard(group).to(values.device)
+    return turned.view(values.shape)
 
 
 @lru_cache(maxsize=4)
@@ -75,4 +76,4 @@ def hadamard(size: int) -> Tensor:  # (size, size) float32, symmetric and orthog
     found = torch.ones((1, 1))
     while found.shape[0] < size:
         found = torch.kron(found, kernel)
-    return found / size**0.5
+    return found / math.sqrt(size)

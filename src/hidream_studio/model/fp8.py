@@ -2,11 +2,13 @@
 
 Weights are e4m3 with one float32 scale for each output row, quantised once, as they arrive. Activations get one scale
 for each token, in each call. Both scales leave the product's sum, so the tensor cores work on 8-bit numbers alone.
+Where a device has no such arithmetic, weights are kept so all the same, and made bf16 again for each product.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 FP8 = torch.float8_e4m3fn
@@ -24,8 +26,9 @@ def quantise(
 class Fp8Linear(nn.Module):
     """A linear layer without bias whose weight is kept in FP8."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, *, kept_only: bool = False) -> None:
         super().__init__()
+        self.kept_only = kept_only  # products are in the activations' dtype
         weight = torch.empty((out_features, in_features), dtype=FP8)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.scale = nn.Parameter(torch.empty((out_features, 1), dtype=torch.float32), requires_grad=False)
@@ -53,6 +56,8 @@ class Fp8Linear(nn.Module):
         self,
         x: Tensor,  # (..., in_features) bf16
     ) -> Tensor:  # (..., out_features) bf16
+        if self.kept_only:
+            return F.linear(x, restored(self.weight, self.scale, x.dtype))
         x8, scale = quantise(x.reshape(-1, x.shape[-1]))
         return scaled_product(x8, scale, self.weight.t(), self.scale.t(), x.dtype).view(*x.shape[:-1], -1)
 
@@ -68,7 +73,16 @@ def scaled_product(
     return torch._scaled_mm(x8, weight, scale_a=x_scale, scale_b=weight_scale, out_dtype=dtype, use_fast_accum=True)
 
 
-def use_fp8_linears(blocks: nn.Module) -> None:
+def restored(
+    weight: Tensor,  # (N, K) e4m3, or its transpose
+    scale: Tensor,  # (N, 1) float32, or its transpose
+    dtype: torch.dtype,
+) -> Tensor:  # as weight
+    """The weight again, for one product."""
+    return weight.to(dtype).mul_(scale.to(dtype))
+
+
+def use_fp8_linears(blocks: nn.Module, *, kept_only: bool = False) -> None:
     """Replace every linear layer inside by an empty FP8 one, on the same device. None of them has a bias.
 
     The layers outside the blocks (timestep, patch and final) stay as they are: they are small, and touch the pixels.
@@ -77,4 +91,4 @@ def use_fp8_linears(blocks: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 with torch.device(child.weight.device):
-                    setattr(module, name, Fp8Linear(child.in_features, child.out_features))
+                    setattr(module, name, Fp8Linear(child.in_features, child.out_features, kept_only=kept_only))

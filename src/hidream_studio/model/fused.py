@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hidream_studio.model.attention import attend, backends
-from hidream_studio.model.fp8 import Fp8Linear, scaled_product
+from hidream_studio.model.fp8 import Fp8Linear, restored, scaled_product
 from hidream_studio.model.lora import NO_LORAS, BlockLoras, LowRank
 from hidream_studio.model.transformer import Block, O1Transformer, TextPrefix
 
@@ -32,6 +32,8 @@ def why_not_fused(model: O1Transformer) -> str | None:
     half = model.config.head_dim // 2
     if model.device.type != "cuda":
         return "they are for CUDA devices"
+    if torch.version.hip is not None:
+        return "they are for NVIDIA's GPUs"
     if model.dtype != torch.bfloat16:
         return "they compute in bf16 or FP8"
     if torch.cuda.get_device_capability(model.device) < LEAST_CAPABILITY:
@@ -54,21 +56,23 @@ class _Matrix:
 
     weight: Tensor  # (in, out)
     scale: Tensor | None  # (1, out) float32, of FP8
+    kept_only: bool = False  # in FP8, where products are in bf16
 
     @classmethod
     def of(cls, linear: nn.Module) -> _Matrix:
         if isinstance(linear, Fp8Linear):
-            return cls(linear.weight.t(), linear.scale.t())
+            return cls(linear.weight.t(), linear.scale.t(), linear.kept_only)
         assert isinstance(linear, nn.Linear)
         return cls(linear.weight.t(), None)
 
     def product(self, rows: Tensor | tuple[Tensor, Tensor], change: LowRank | None = None) -> Tensor:
         """With what LoRAs add: before the matrix's own product where that can add to it, which then costs least."""
-        if self.scale is None:
-            assert isinstance(rows, Tensor)
+        if isinstance(rows, Tensor):
+            weight = self.weight if self.scale is None else restored(self.weight, self.scale, rows.dtype)
             if change is None:
-                return torch.mm(rows, self.weight)
-            return torch.mm(change.narrow(rows), change.up).addmm_(rows, self.weight)
+                return torch.mm(rows, weight)
+            return torch.mm(change.narrow(rows), change.up).addmm_(rows, weight)
+        assert self.scale is not None
         found = scaled_product(rows[0], rows[1], self.weight, self.scale, torch.bfloat16)
         return found if change is None else found.addmm_(change.narrow(rows), change.up)
 
@@ -132,8 +136,9 @@ class FusedBlocks:
         self._model = model
         self._layers: list[_Layer] = []
         self.look_again()
-        self._fp8 = self._layers[0].qkv.scale is not None
-        self._accumulate = accumulate and not self._fp8  # the residual sum inside the matrix product
+        kept = self._layers[0].qkv
+        self._fp8 = kept.scale is not None and not kept.kept_only  # of the products
+        self._accumulate = accumulate and kept.scale is None  # the residual sum inside the matrix product
         if whole_tiles is None:  # measured there alone
             whole_tiles = torch.cuda.get_device_capability(model.device) == (9, 0)
         self._whole_tiles = whole_tiles

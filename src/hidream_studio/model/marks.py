@@ -109,6 +109,7 @@ def _with_scale(
     key: str, tensor: StoredTensor, told: dict[str, Any] | None, scale: StoredTensor | None, second: bool
 ) -> StoredTensor:
     name = None if told is None else told.get("format")
+    dtypes: tuple[str, ...]
     if second or name == "nvfp4":
         raise CheckpointError(f"{key} in {tensor.file} is quantised as nvfp4, which is not read here; {_instead()}")
     if name in E4M3_FORMATS or (name is None and scale is not None and tensor.dtype == "F8_E4M3" and not _mx(scale)):

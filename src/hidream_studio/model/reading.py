@@ -71,7 +71,7 @@ class _Buffer:
 
     def rows(self, part: _Range) -> Tensor:
         values = self._bytes[: part.nbytes].view(TYPES[part.stored.dtype])
-        rows = values.view(part.rows, *part.stored.shape[1:]).to(self._device, non_blocking=True)
+        rows = values.view(part.rows, *part.stored.shape[1:]).to(self._device, non_blocking=self._on_cuda)
         if self._on_cuda:
             self._taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._taken.record(torch.cuda.current_stream(self._device))

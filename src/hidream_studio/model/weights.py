@@ -36,12 +36,14 @@ def empty_model(
     dtype: torch.dtype,
     *,
     fp8: bool = False,
+    kept_only: bool = False,
     residency: Residency | None = None,
     source: Checkpoint | None = None,
 ) -> O1Transformer:
     """A model whose parameters are allocated on the device and hold nothing yet. In eval mode, without gradients.
 
-    With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`.
+    With `fp8`, the blocks' matrices are 8-bit floats (`model/fp8.py`), and everything else is `dtype`; with `kept_only`
+    their products are in `dtype`, too.
     With a `residency` whose blocks travel, those are kept in the host's memory (`model/streaming.py`), or read from
     `source` in each pass; the table of the words' embeddings, of which a prompt needs a few rows, stays in the host's.
     """
@@ -49,7 +51,7 @@ def empty_model(
         model = O1Transformer(config)
     model = model.to(dtype)
     if fp8:
-        use_fp8_linears(model.blocks)
+        use_fp8_linears(model.blocks, kept_only=kept_only)
     if residency is not None and residency.travelling:
         _let_travel(model, torch.device(device), residency, source)
     _allocate(model, device)
