@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -39,7 +39,7 @@ def write_job(job: Job) -> dict[str, Any]:
     return {SCHEMA_KEY: JOB_SCHEMA, **job.to_dict()}
 
 
-def read_job(stored: Any, known: Callable[[], Mapping[str, Any]] = dict) -> StoredJob:
+def read_job(stored: Any, known: Mapping[str, Any] | None = None) -> StoredJob:
     """The job of `write_job`, of this version, an older or a newer one.
 
     A name that is not known is left out, and told in `notes`. Where a value is missing or cannot be understood, one of
@@ -56,7 +56,7 @@ def read_job(stored: Any, known: Callable[[], Mapping[str, Any]] = dict) -> Stor
         unreadable = unreadable or f"its settings are not understood: {error}"
         wrong = wrong_fields(Job, values)
         understood = {name: value for name, value in values.items() if name not in wrong}
-        job = Job.from_dict({**_UNKNOWN, **_taken(known()), **understood})
+        job = Job.from_dict({**_UNKNOWN, **_taken(known or {}), **understood})
     return StoredJob(job, _notes(values, job), unreadable)
 
 

@@ -80,7 +80,8 @@ def new_image_row(draft: ImageDraft, *, family_id: str, file: str, file_bytes: i
 
 
 def image_record(row: ImageRow) -> ImageRecord:
-    stored = read_job(row.job, lambda: {name: getattr(row, name) for name in _SEARCHED} | {"prompt": row.prompt_folded})
+    known = {name: getattr(row, name) for name in _SEARCHED} | {"prompt": row.prompt_folded}
+    stored = read_job(row.job, known)
     return ImageRecord(
         **shared_fields(ImageRecord, row)
         | {
