@@ -169,3 +169,15 @@ def test_a_page_that_stays_open_drops_its_oldest_pictures_but_none_that_is_held(
     dropped = model.trim(6, keep={"a02"})
     assert [group.id for group in dropped] == ["a01", "a03", "a04", "a05"]
     assert len(model) == 6
+
+
+def test_strengths_are_columns_and_shown_on_each_cell():
+    versions = [
+        version(f"a{index:02}", sheet="s", loras=[{"name": "ink", "strength": strength, "hash": "0" * 64}])
+        for index, strength in enumerate((0.5, 0.0, -1.0))
+    ]
+    axes = contact_axes(versions)
+    assert axes is not None
+    assert axes.columns == ["ink -1", "ink 0", "ink 0.5"]
+    assert axes.order == ["a02", "a01", "a00"]
+    assert model_of(*versions).cell("a00")["front"]["loras"] == "ink 0.5"

@@ -65,7 +65,7 @@ def make_cheap(body: object) -> None:
         if type(body.get(field)) is int and 1 <= body[field] <= 200:
             body[field] = 1
     if "size" in body or "num_inference_steps" in body or "n" in body:
-        if body.get("size") in (None, "auto"):
+        if body.get("size") in (None, "", "auto"):
             body["size"] = "256x256"
             body["num_inference_steps"] = 1
     elif all(body.get(side) is None for side in ("width", "height")):

@@ -30,7 +30,7 @@ from hidream_studio.job.loras import LoraUse
 from hidream_studio.job.record import Timings
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.library.files import write_durably
-from hidream_studio.model.checkpoint import open_checkpoint
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.service.checkpoint import read_checkpoint
 from hidream_studio.service.loras import LoraShelf
 from hidream_studio.settings import Settings, openmp_waiting
@@ -64,10 +64,9 @@ def _draw_here(
     request: GenerationRequest, settings: Settings, given: Sequence[GivenPicture]
 ) -> tuple[bytes, dict[str, Any]]:
     references = tuple(one.reference for one in given)
-    folder = Path(settings.checkpoint)
-    if folder.is_dir():  # a request that cannot be met is refused before the model is loaded
-        request, lora_paths = _with_loras(request, settings, folder)
+    if Path(settings.checkpoint).is_dir():  # a request that cannot be met is refused before the model is loaded
         checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
+        request, _ = _with_loras(request, settings, checkpoint.config)
         checkpoint.check(pin(request, checkpoint.profile, references=references).job)
     with Progress() as progress:
         progress.phase("starting torch")
@@ -79,8 +78,7 @@ def _draw_here(
             fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
-        if not folder.is_dir():  # it has been fetched
-            request, lora_paths = _with_loras(request, settings, pipeline.checkpoint_folder)
+        request, lora_paths = _with_loras(request, settings, pipeline.config)
         pinned = pin(request, pipeline.profile, references=references)
         job = pinned.job
         pictures = prepare(
@@ -113,12 +111,12 @@ def _draw_here(
 
 
 def _with_loras(
-    request: GenerationRequest, settings: Settings, checkpoint: Path
+    request: GenerationRequest, settings: Settings, config: ModelConfig | None
 ) -> tuple[GenerationRequest, dict[str, str]]:
     """The request with its LoRAs' hashes, and their paths by these. Raises RequestError where one is not there."""
     if not request.loras:
         return request, {}
-    shelf = LoraShelf(settings.loras_folder, lambda: open_checkpoint(str(checkpoint)).config)
+    shelf = LoraShelf(settings.loras_folder, lambda: config)
     shelf.ready(request.loras)
     request = request.model_copy(update={"loras": shelf.found(request.loras)[0]})
     uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in request.loras or ()]

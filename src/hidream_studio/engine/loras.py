@@ -31,13 +31,15 @@ def loras_key(job: Job) -> LorasKey:
 class LoraReader:
     """The LoRAs beside one model."""
 
-    def __init__(self, model: O1Transformer, *, fp8: bool) -> None:
+    def __init__(self, model: O1Transformer, *, fp8: bool, max_bytes: int | None = None) -> None:
         self._model = model
         self._fp8 = fp8
         self._paths: dict[str, Path] = {}  # by hash, as they were told
         self._files: dict[str, LoraFile] = {}  # by hash, of those whose content was seen to have it
         self._read: TextCache[str, LoraTensors] = TextCache(self._load, HOST_CACHE_BYTES)
-        self._kept: TextCache[LorasKey, Loras] = TextCache(self._stack, DEVICE_CACHE_BYTES)
+        self._kept: TextCache[LorasKey, Loras] = TextCache(
+            self._stack, DEVICE_CACHE_BYTES if max_bytes is None else max_bytes
+        )
 
     def know(self, paths: Mapping[str, str]) -> None:
         """Where the files of these hashes lie on this machine."""

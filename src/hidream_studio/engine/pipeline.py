@@ -104,7 +104,7 @@ class Pipeline:
         self.precision = precision
         self.model_name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
-        self.checkpoint_folder = checkpoint.folder
+        self.config = checkpoint.config
         mode = "eager" if model.run_blocks is None else "fused"
         kept_only = precision == "fp8" and not self.runs_on.has_fp8_products and self.runs_on.is_gpu
         products = "bf16of8" if kept_only else precision
@@ -115,7 +115,7 @@ class Pipeline:
         self._tokenizer = tokenizer
         text_bytes = TEXT_CACHE_BYTES if self.max_kept_bytes is None else self.max_kept_bytes // 4
         self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, text_bytes)
-        self.loras = LoraReader(model, fp8=precision == "fp8")
+        self.loras = LoraReader(model, fp8=precision == "fp8", max_bytes=None if budget is None else text_bytes)
         self._pictures = PictureReader(model, tokenizer, checkpoint, self.loras)
         self._noise = NoiseAhead(profile.buckets)
 

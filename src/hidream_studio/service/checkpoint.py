@@ -13,6 +13,7 @@ from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, ModelProfile, profile_
 from hidream_studio.job.references import PictureProcessor, picture_tokens, reference_tokens
 from hidream_studio.job.workload import ModelShape, Workload, workload
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint, open_tower
+from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.texts import HUB_FILES, from_hub, texts_folder
 from hidream_studio.service.costs import read_shape
 from hidream_studio.service.prompts import PromptReader, open_prompt_reader
@@ -33,6 +34,7 @@ class CheckpointFacts:
     processor: PictureProcessor | None = None  # how its vision tower wants pictures; None: see `blind`
     blind: str | None = None  # why it takes no pictures as input
     parameters: int | None = None  # that are loaded; None where the folder holds no readable checkpoint
+    config: ModelConfig | None = None  # of those
 
     def check_takes_pictures(self) -> None:
         """Raises RequestError where it takes no pictures as input, with the reason."""
@@ -95,7 +97,7 @@ def read_checkpoint(source: str, profile_id: str | None, tokenizer: str | None =
         checkpoint = open_checkpoint(weights, None if texts is None else str(texts))
     except CheckpointError as error:
         return replace(facts, blind=error.message)  # the worker will say what is wrong with it
-    facts = replace(facts, parameters=_parameters(checkpoint))
+    facts = replace(facts, parameters=_parameters(checkpoint), config=checkpoint.config)
     try:
         return replace(facts, processor=open_tower(checkpoint).processor)
     except CheckpointError as error:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hidream_studio.engine.messages import Ready
-from hidream_studio.errors import CheckpointError, ConflictError, RequestError, naming
+from hidream_studio.errors import ConflictError, RequestError, naming
 from hidream_studio.job.estimate import Prediction
 from hidream_studio.job.job import Job, PinnedJob, default_lane, pin
 from hidream_studio.job.profiles import ModelProfile
@@ -19,8 +18,6 @@ from hidream_studio.job.stored import not_known
 from hidream_studio.job.validation import parse_request
 from hidream_studio.job.workload import lora_share
 from hidream_studio.library.records import ImageRecord
-from hidream_studio.model.checkpoint import open_checkpoint
-from hidream_studio.model.config import ModelConfig
 from hidream_studio.service.checkpoint import CheckpointFacts, read_checkpoint
 from hidream_studio.service.costs import Costs
 from hidream_studio.service.loras import LoraShelf
@@ -37,8 +34,7 @@ class Resolver:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self._settings = settings
         self._find_upload = find_upload
-        self.loras = LoraShelf(settings.loras_folder, self._model_config)
-        self._read_config: tuple[Path, ModelConfig | None] | None = None
+        self.loras = LoraShelf(settings.loras_folder, lambda: self.checkpoint.config)
         self.checkpoint: CheckpointFacts = read_checkpoint(settings.checkpoint, settings.profile, settings.tokenizer)
         self._costs = Costs(settings, self.checkpoint.shape, samples, self.checkpoint.profile.precision)
 
@@ -188,19 +184,6 @@ class Resolver:
             return 1.0
         seconds = [self.predict(pinned.job).seconds for pinned in mixes]
         return sum(seconds) / len(seconds) / self.predict(self.pin(sheet.request).job).seconds
-
-    def _model_config(self) -> ModelConfig | None:
-        """Of the checkpoint that is served, read once; None while it is not here, or not readable."""
-        folder = self.checkpoint.folder
-        if folder is None:
-            return None
-        if self._read_config is None or self._read_config[0] != folder:
-            try:
-                config = open_checkpoint(str(folder)).config
-            except CheckpointError:
-                config = None
-            self._read_config = folder, config
-        return self._read_config[1]
 
     def _checked(self, pinned: PinnedJob) -> PinnedJob:
         self.checkpoint.check(pinned.job)
