@@ -67,6 +67,7 @@ class Judge(nn.Module):
         self.kind = nn.Parameter(torch.zeros(len(KINDS), wide))
         self.thing = nn.Linear(wide, wide)
         self.facts = nn.Linear(wide, 1 + 2 * len(COLOR_NAMES))
+        nn.init.constant_(self.facts.bias[:1], -4.0)  # of all that might be there, little is
         self.reader = _convolved(wide, wide, 3, 1, 1)
         self.looks = nn.Conv2d(wide, MOST_LETTERS, 1)
         self.no_look = nn.Parameter(torch.zeros(MOST_LETTERS))

@@ -47,7 +47,7 @@ def lighthouse(s: Spot, t: Thing) -> None:
 def windmill(s: Spot, t: Thing) -> None:
     wall, sail = COLORS[t.color], rgb(246, 238, 220)
     s.box(0, 0.38, 0.23, 0.38, wall, mix(wall, SHADE, 0.22), k=0.62)
-    s.oval(0, 0.76, 0.16, 0.15, COLORS[t.second], k=0.05)
+    s.oval(0, 0.74, 0.22, 0.3, COLORS[t.second], k=0.05)  # high enough to be seen behind the sails
     s.box(0, 0.12, 0.06, 0.12, DOOR)
     s.window(0, 0.46, 0.04, 0.05)
     for quarter in range(4):

@@ -17,7 +17,7 @@ from o1_tiny.illustrated.training.truths import Pool, Truths, empty_rows, fill
 HELD_OUT_SEED = 1_000_003
 GRIDS = ((8, 8), (16, 16), (12, 12), (6, 10), (10, 6), (7, 9), (9, 7), (12, 20), (20, 12))
 GRID_WEIGHTS = (14, 8, 2, 1, 1, 1, 1, 1, 1)
-RATE, WARM_UP, LOOKING = 2e-3, 150, 0.3  # steps; weight of the loss that tells where letters are
+RATE, WARM_UP, LOOKING = 2e-3, 150, 0.5  # steps; weight of the loss that tells where letters are
 AVERAGE_KEEP = 0.995  # a step
 MOST_NOISE = 0.06
 MOST_SHARDS = 4  # taken from the workers in one step

@@ -74,7 +74,7 @@ def test_the_loss_is_0_for_right_answers_and_asks_nothing_that_is_untold() -> No
     assert float(loss(logits, untold)) == 0
 
 
-@pytest.mark.parametrize(("height", "width", "cells"), [(512, 512, (13, 19)), (384, 640, (22, 28))])
+@pytest.mark.parametrize(("height", "width", "cells"), [(512, 512, (13, 19)), (384, 640, (23, 28))])
 def test_letters_are_looked_for_at_their_middles(height: int, width: int, cells: tuple[int, int]) -> None:
     wanted, signs = torch.tensor([labels(POSTER)]), torch.tensor(painted(POSTER).letters)
     rows, cols = (side // 8 for side in looked_at(torch.zeros(1, 3, height, width)).shape[-2:])
@@ -86,7 +86,8 @@ def test_letters_are_looked_for_at_their_middles(height: int, width: int, cells:
 
 def test_a_kept_judge_is_small_and_says_the_same_of_any_shape(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    assert sum(value.numel() for value in Judge().state_dict().values()) * 2 < 10e6
+    with torch.device("meta"):
+        assert sum(value.numel() for value in Judge().state_dict().values()) * 2 < 10e6
     judge = Judge(8).eval()
     save_judge(judge, tmp_path / "judge.safetensors")
     kept = load_judge(tmp_path / "judge.safetensors", torch.device("cpu"))
