@@ -76,7 +76,7 @@ def _draw_here(
 
         pipeline = Pipeline.load(
             settings.checkpoint, profile=settings.profile, device=settings.device, precision=settings.precision,
-            fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
+            fused=settings.fused, threads=settings.threads, vram_gib=settings.vram,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
         if not folder.is_dir():  # it has been fetched
