@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from hidream_studio.settings import EMBEDDED_CHECKPOINT, Settings
 
@@ -31,3 +32,13 @@ def test_without_a_model_it_is_the_embedded_one() -> None:
 def test_a_home_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="~nobody-of-that-name/tiny: there is no such home folder"):
         Settings(model="~nobody-of-that-name/tiny")
+
+
+@pytest.mark.parametrize("value", ["lots", "-3", "0", "nan", "inf", ""])
+def test_memory_is_auto_or_a_number_of_gib(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIDREAM_STUDIO_VRAM", value)
+    with pytest.raises(ValidationError, match="is neither auto nor a number of GiB above 0"):
+        Settings()
+    for told, gib in (("auto", None), ("7.5", 7.5)):
+        monkeypatch.setenv("HIDREAM_STUDIO_VRAM", told)
+        assert Settings().vram == gib

@@ -5,10 +5,11 @@ Read from the command line's options first, then from HIDREAM_STUDIO_* in the en
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
     precision: Precision | None = None  # None: the profile's, else fp32 on a CPU and bf16 on CUDA
     fused: bool | None = None  # kernels of our own between a step's matrix products; None: where they run (CUDA)
     # GiB of the GPU's memory; weights that do not fit travel from the host's in each step
-    vram: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "auto"
+    vram: float | None = None  # None: "auto", what is free, less a reserve
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65535)  # 0: any free port
     data: Path = Field(default_factory=lambda: user_data_path("hidream-studio"))
@@ -73,6 +74,19 @@ class Settings(BaseSettings):
         except RuntimeError as error:
             raise ValueError(f"{place}: there is no such home folder") from error
 
+    @field_validator("vram", mode="before")
+    @classmethod
+    def _in_gib(cls, value: object) -> object:
+        if value is None or value == "auto":
+            return None
+        try:
+            gib = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            gib = math.nan
+        if not 0 < gib < math.inf:
+            raise ValueError(f"{value} is neither auto nor a number of GiB above 0")
+        return gib
+
     @field_validator("root_path")
     @classmethod
     def _as_a_prefix(cls, path: str) -> str:
@@ -87,11 +101,6 @@ class Settings(BaseSettings):
     @property
     def loras_folder(self) -> Path:
         return self.data / "loras" if self.loras is None else self.loras
-
-    @property
-    def vram_gib(self) -> float | None:
-        """None: what is free, less a reserve."""
-        return None if self.vram == "auto" else self.vram
 
     @property
     def checkpoint(self) -> str:

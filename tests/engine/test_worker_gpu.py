@@ -39,6 +39,8 @@ class SmallGpu:
     """Draws grey pictures; those above 512² need more memory than it has, and seed 13 breaks it."""
 
     runs_on = Device(torch.device("cpu"))
+    profile = HIDREAM_O1_IMAGE
+    loras = SimpleNamespace(know=lambda paths: None)
     kept_text_bytes: ClassVar[dict[int, int]] = {}
     max_kept_bytes = None
 
@@ -47,18 +49,20 @@ class SmallGpu:
         self.alive_when_freed: list[bool] = []  # whether a failed job's tensor still was, each time memory was freed
         self._state: weakref.ref[torch.Tensor] | None = None
 
-    def text_bytes(self, job: Job) -> dict[int, int]:
+    def text_bytes(self, job: Job, references: object = ()) -> dict[int, int]:
         return {}
 
     def free_memory(self) -> None:
         assert self._state is not None
         self.alive_when_freed.append(self._state() is not None)
 
-    def check_prompt(self, job: Job) -> None: ...
+    def check_prompt(self, job: Job, references: object = ()) -> None: ...
 
     def prepare(self, job: Job) -> None: ...
 
-    def render(self, job: Job, *, init_image: Pixels | None = None) -> Generator[Step, None, Rendered]:
+    def render(
+        self, job: Job, *, init_image: Pixels | None = None, references: object = ()
+    ) -> Generator[Step, None, Rendered]:
         self.open_renders += 1
         state = torch.zeros(1000)
         self._state = weakref.ref(state)

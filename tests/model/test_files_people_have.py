@@ -439,3 +439,16 @@ def test_the_command_line_converts(checkpoint: Checkpoint, tmp_path: Path, capsy
 
     assert main(["convert", str(checkpoint.folder), str(tmp_path / "out"), "--precision", "int8"]) == 0
     assert f"{tmp_path / 'out'}: 0.0 GB in int8, from checkpoint" in capsys.readouterr().out
+
+
+def test_the_web_side_reads_the_texts_of_one_file(
+    checkpoint: Checkpoint, state: State, write: Callable[..., Path]
+) -> None:
+    from hidream_studio.service.checkpoint import read_checkpoint
+
+    path, folder = write(int8(dict(state))), str(checkpoint.folder)
+    facts, whole = read_checkpoint(str(path), None, folder), read_checkpoint(folder, None)
+    assert (facts.profile, facts.shape, facts.parameters) == (whole.profile, whole.shape, whole.parameters)
+    assert facts.reader is not None
+    alone = read_checkpoint(str(path), None)
+    assert (alone.folder, alone.reader) == (None, None)  # the worker says what is missing

@@ -134,7 +134,7 @@ def _precisions(settings: Settings, checkpoint: Checkpoint, profile: ModelProfil
         wanted = CHOICES if device.memory() is not None else (pick_precision(fixed, device),)
         names = [*dict.fromkeys([*wanted, *((fixed,) if fixed else ())])]
         options = [
-            option(one, checkpoint, device, profile.native_side, settings.vram_gib, fused=settings.fused is not False)
+            option(one, checkpoint, device, profile.native_side, settings.vram, fused=settings.fused is not False)
             for one in names if one in DTYPES
         ]  # fmt: skip
         if fixed is not None or device.memory() is None:

@@ -75,7 +75,7 @@ def _draw_here(
 
         pipeline = Pipeline.load(
             settings.checkpoint, profile=settings.profile, device=settings.device, precision=settings.precision,
-            fused=settings.fused, threads=settings.threads, vram_gib=settings.vram_gib,
+            fused=settings.fused, threads=settings.threads, vram_gib=settings.vram,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
         request, lora_paths = _with_loras(request, settings, pipeline.config)

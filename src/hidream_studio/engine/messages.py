@@ -33,7 +33,7 @@ class WorkerSpec:
         return cls(
             checkpoint=settings.checkpoint, profile=settings.profile, device=settings.device,
             precision=settings.precision, fused=settings.fused, threads=settings.threads,
-            preview_interval_s=settings.preview_interval_s, vram_gib=settings.vram_gib,
+            preview_interval_s=settings.preview_interval_s, vram_gib=settings.vram,
             tokenizer=settings.tokenizer,
         )  # fmt: skip
 
