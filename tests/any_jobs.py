@@ -106,6 +106,8 @@ def jobs(draw: st.DrawFn, *, pictures: bool = False) -> tuple[Job, ModelProfile]
             job = plan_finish("0" * 26, job, FinishRequest.model_validate(finish), profile).job
         elif draw(st.booleans()):
             job, _ = smaller_job(job)
+            if pictures:
+                job.preparations(profile)
     except RequestError:
         assume(False)
     return job, profile

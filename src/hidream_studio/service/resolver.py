@@ -85,6 +85,8 @@ class Resolver:
     def smaller(self, job: Job, draft: Job | None = None) -> PinnedJob:
         """The same with half as many pixels, of this draft. Raises RequestError when it cannot be smaller."""
         smaller, changed = smaller_job(job, draft)
+        if smaller.references:
+            smaller.preparations(self.profile)  # very elongated ones may have no room left
         return PinnedJob(smaller, default_lane(smaller, self.profile), changed)
 
     def again(self, record: JobRecord) -> PinnedJob:
