@@ -19,7 +19,7 @@ from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, 
 from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
-from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of, strengths_of
+from hidream_studio.page.state.fields import MAX_VALUES, guidance_of, seeds_of, sizes_of, steps_of, strengths_of
 from hidream_studio.page.state.pictures import (
     Picture,
     Pictures,
@@ -116,14 +116,18 @@ class Plan:
         return tuple(axis for axis in every if len(axis.values) > 1)
 
     def sheet(self) -> SheetRequest:
-        return SheetRequest(
-            request=self.request,
-            seeds=list(self.seeds),
-            steps=list(self.steps),
-            guidance_scale=list(self.guidance),
-            sizes=list(self.sizes),
-            loras=list(self.loras) if len(self.loras) > 1 else None,
-        )
+        """All of them. Raises RequestError where a list is longer than a sheet's may be."""
+        try:
+            return SheetRequest(
+                request=self.request,
+                seeds=list(self.seeds),
+                steps=list(self.steps),
+                guidance_scale=list(self.guidance),
+                sizes=list(self.sizes),
+                loras=list(self.loras) if len(self.loras) > 1 else None,
+            )
+        except ValidationError as error:
+            raise request_error(error.errors(include_url=False)) from None
 
 
 def base_preset(state: ComposeState, profile: ModelProfile) -> Preset:
@@ -214,8 +218,12 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
 
 
 def mixes_of(lines: Sequence[LoraLine]) -> tuple[tuple[LoraAsked, ...], ...]:
-    """Every strength of one crossed with those of the others. Raises RequestError."""
+    """Every strength of one crossed with those of the others. Raises RequestError, also where they are too many."""
     strengths = [strengths_of(line.strength) or (1.0,) for line in lines]
+    if (count := math.prod(map(len, strengths))) > MAX_VALUES:  # before any is made
+        raise RequestError(
+            f"the LoRAs' strengths make {count:,} mixes; there may be {MAX_VALUES}", field="loras", limit=MAX_VALUES
+        )
     try:
         return tuple(
             tuple(
