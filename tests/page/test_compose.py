@@ -116,7 +116,9 @@ def test_strengths_of_loras_are_crossed_and_swept():
         plan(state.changed(loras=(LoraLine(name="ink", strength="3"),)), TINY, random_seed=1)
 
 
-@pytest.mark.parametrize(("strengths", "count"), [(("0..1/0.1",) * 2, "121"), (("0..1/0.011",) * 8, "4,702,525,276,151,521")])
+@pytest.mark.parametrize(
+    ("strengths", "count"), [(("0..1/0.1",) * 2, "121"), (("0..1/0.011",) * 8, "4,702,525,276,151,521")]
+)
 def test_more_mixes_of_strengths_than_a_sheet_holds_are_refused_before_one_is_made(strengths, count):
     lines = tuple(LoraLine(name=f"{index}", strength=strength) for index, strength in enumerate(strengths))
     with pytest.raises(RequestError, match=f"make {count} mixes; there may be 100") as caught:
