@@ -30,6 +30,7 @@ from hidream_studio.page.state.pictures import (
     references_of,
 )
 from hidream_studio.page.state.remembered import readable
+from hidream_studio.service.loras import LoraShelf
 
 MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
 MAX_LINE_CHARS = 2000
@@ -234,6 +235,13 @@ def mixes_of(lines: Sequence[LoraLine]) -> tuple[tuple[LoraAsked, ...], ...]:
         )
     except ValidationError as error:
         raise RequestError(f"a LoRA's {error.errors()[0]['loc'][0]} cannot be used", field="loras") from None
+
+
+def with_loras_of(state: ComposeState, shelf: LoraShelf) -> tuple[ComposeState, tuple[str, ...]]:
+    """The column with those LoRAs that are here, and why the others are not, a clause each."""
+    lacks = [shelf.lacking(line.name, line.hash) for line in state.loras]
+    kept = tuple(line for line, why in zip(state.loras, lacks, strict=True) if why is None)
+    return state.changed(loras=kept), tuple(filter(None, lacks))
 
 
 def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeState:
