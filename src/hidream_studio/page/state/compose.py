@@ -25,7 +25,6 @@ from hidream_studio.page.state.pictures import (
     Pictures,
     asked_for,
     keeps_aspect,
-    pictures_asked,
     pictures_of,
     references_of,
 )
@@ -261,13 +260,12 @@ def not_recalled(job: Job, profile: ModelProfile) -> str:
 
 
 def with_request(
-    request: GenerationRequest, state: ComposeState, profile: ModelProfile, pictures: Pictures | None = None
+    request: GenerationRequest, state: ComposeState, profile: ModelProfile, pictures: Pictures
 ) -> ComposeState:
     """The column filled in from a request; what that does not mention keeps what stands there.
 
-    `pictures` are its references where more is known of them than the request says.
+    `pictures` are its references, with what is known of them beside the request.
     """
-    pictures = pictures_asked(request) if pictures is None else pictures
     changes: dict[str, Any] = {
         "prompt": request.prompt,
         "negative": request.negative_prompt or "",
