@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -216,7 +216,7 @@ class LoraShelf:
         if config is None:
             raise ConflictError("the model is not here yet, so that no LoRA can be checked against it")
         try:
-            read_lora(part, config)
+            _read_file(part, config)
         except LoraError as error:
             raise LoraError(error.message.replace(part.name, there.name), field="file") from None
         with storage_errors(there):
@@ -259,7 +259,7 @@ def thumbnail_of(entry: LoraEntry) -> tuple[bytes, str] | None:
     kind, _, text = entry.thumbnail.partition(";base64,")
     try:
         return (base64.b64decode(text, validate=True), kind.removeprefix("data:")) if text else None
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         return None
 
 
@@ -269,10 +269,20 @@ def _read_entry(path: Path, stamp: Stamp, config: ModelConfig | None) -> LoraEnt
         _checked_name(entry.name)
         if config is None:
             return replace(entry, problem="the model is not here yet, so that it cannot be checked against it")
-        file = read_lora(path, config)
+        return replace(entry, **_facts(_read_file(path, config)))
     except (LoraError, RequestError) as error:
         return replace(entry, problem=error.message)
-    return replace(entry, **_facts(file))
+
+
+def _read_file(path: Path, config: ModelConfig) -> LoraFile:
+    """As `read_lora`; what nobody thought of in a file is its problem, too, and no other's. Raises LoraError."""
+    try:
+        return read_lora(path, config)
+    except LoraError:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).exception("the LoRA %r could not be read", path.name)
+        raise LoraError(f"{path.name} cannot be read: {type(error).__name__}") from error
 
 
 def _facts(file: LoraFile) -> dict[str, Any]:
