@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 from hidream_studio.server.loras import LorasAnswer, lora_to_dict
-from hidream_studio.service.loras import SUFFIX, LoraEntry, LoraShelf, thumbnail_of
+from hidream_studio.service.loras import MAX_TOLD_CHARS, SUFFIX, LoraEntry, LoraShelf, thumbnail_of
 
 DOWN, UP = "diffusion_model.x_embedder.proj1.lora_A.weight", "diffusion_model.x_embedder.proj1.lora_B.weight"
 DEEP = "[" * 20_000
@@ -45,12 +46,10 @@ def content(checkpoint: Checkpoint, metadata: Any, odd: dict[str, Any] | None = 
     return struct.pack("<Q", len(text)) + text + bytes(at)
 
 
-def listed(checkpoint: Checkpoint, data: bytes, name: str | bytes = "odd") -> LoraEntry:
+def listed(checkpoint: Checkpoint, data: bytes, name: bytes = b"odd") -> LoraEntry:
     """What the folder tells of that one file, and of no other kind of error; it can be answered as JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (
-            f"{name}{SUFFIX}" if isinstance(name, str) else (name + SUFFIX.encode()).decode("utf-8", "surrogateescape")
-        )
+        path = Path(folder) / os.fsdecode(name + SUFFIX.encode())
         path.write_bytes(data)
         shelf = LoraShelf(Path(folder), lambda: checkpoint.config)
         shelf.scan()
@@ -68,6 +67,36 @@ def listed(checkpoint: Checkpoint, data: bytes, name: str | bytes = "odd") -> Lo
 @example(metadata={"modelspec.thumbnail": "data:image/png;base64,é"})
 def test_whatever_a_file_says_of_itself_it_can_be_used(checkpoint: Checkpoint, metadata: Any) -> None:
     assert listed(checkpoint, content(checkpoint, metadata)).problem is None
+
+
+@pytest.mark.parametrize("key", ["modelspec.title", "base_model", "trigger_words", "ss_tag_frequency", "name"])
+@pytest.mark.parametrize("text", ["ink \ud800 pen", "ink\0\n pen", "ink" * 1000])
+def test_what_no_page_can_show_is_replaced_in_what_is_told(checkpoint: Checkpoint, key: str, text: str) -> None:
+    entry = listed(checkpoint, content(checkpoint, {key: json.dumps({"a": {text: 1}}) if key[0] == "s" else text}))
+    for told in (entry.title, entry.base, *entry.triggers):
+        assert len(told) <= MAX_TOLD_CHARS
+        assert "\0" not in told
+        told.encode()
+
+
+@pytest.mark.parametrize("name", [b"ink \xff", b"ink\n", b"ink \xed\xa0\x80", b"x" * 240])
+def test_a_file_whose_name_is_no_text_is_listed_and_can_be_deleted(
+    checkpoint: Checkpoint, name: bytes, tmp_path: Path
+) -> None:
+    assert "no name for a LoRA" in str(listed(checkpoint, content(checkpoint, {}), name).problem)
+    path = tmp_path / os.fsdecode(name + SUFFIX.encode())
+    path.write_bytes(content(checkpoint, {}))
+    shelf = LoraShelf(tmp_path, lambda: checkpoint.config)
+    shelf.scan()
+    shelf.delete(shelf.entries()[0].name)
+    assert not path.exists()
+
+
+def test_a_key_that_is_no_text_is_named_in_the_problem(checkpoint: Checkpoint) -> None:
+    tensor = {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}
+    assert "fit nothing" in str(listed(checkpoint, content(checkpoint, {}, {"\ud800": tensor})).problem)
+    ignored = {"\ud800.bias": tensor}
+    assert "not applied" in listed(checkpoint, content(checkpoint, {}, ignored)).remarks[0]
 
 
 @settings(max_examples=60, deadline=None)

@@ -26,6 +26,10 @@ from hidream_studio.model.lora_file import MAX_FILE_BYTES, LoraFile, read_lora
 
 SUFFIX = ".safetensors"
 NAMED = 8  # LoRAs in an error
+MAX_TOLD_CHARS = 200  # of each thing that a file says of itself
+MAX_PROBLEM_CHARS = 600
+MAX_TRIGGERS = 20
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and halves of characters
 NOT_READ_YET = "0" * 64  # in place of a hash, where a price alone is asked
 
 Stamp = tuple[int, int]  # size in bytes, time of change in ns
@@ -35,7 +39,7 @@ Stamp = tuple[int, int]  # size in bytes, time of change in ns
 class LoraEntry:
     """One file of the folder."""
 
-    name: str  # without its suffix
+    name: str  # without its suffix; what no text may hold in it is replaced
     path: Path
     stamp: Stamp
     hash: str | None = None  # SHA-256 of the file; None: not computed yet
@@ -134,10 +138,12 @@ class LoraShelf:
             self._checked_for = config
             found: dict[str, LoraEntry] = {}
             for path, stamp in self._files():
-                entry = known.get(path.name.removesuffix(SUFFIX))
-                found[path.name.removesuffix(SUFFIX)] = (
-                    entry if entry is not None and entry.stamp == stamp else _read_entry(path, stamp, config)
-                )
+                name = _clean(path.name.removesuffix(SUFFIX))
+                if name in found and name != path.name.removesuffix(SUFFIX):
+                    continue  # it looks like another one, which really has this name
+                entry = known.get(name)
+                unchanged = entry is not None and (entry.path, entry.stamp) == (path, stamp)
+                found[name] = entry if entry is not None and unchanged else _read_entry(name, path, stamp, config)
             changed = found != self._entries
             self._entries = found
             for name in [name for name, entry in found.items() if hashes and entry.hash is None and not entry.problem]:
@@ -263,15 +269,15 @@ def thumbnail_of(entry: LoraEntry) -> tuple[bytes, str] | None:
         return None
 
 
-def _read_entry(path: Path, stamp: Stamp, config: ModelConfig | None) -> LoraEntry:
-    entry = LoraEntry(path.name.removesuffix(SUFFIX), path, stamp, title=path.name.removesuffix(SUFFIX))
+def _read_entry(name: str, path: Path, stamp: Stamp, config: ModelConfig | None) -> LoraEntry:
+    entry = LoraEntry(name, path, stamp, title=name)
     try:
-        _checked_name(entry.name)
+        _checked_name(path.name)
         if config is None:
             return replace(entry, problem="the model is not here yet, so that it cannot be checked against it")
         return replace(entry, **_facts(_read_file(path, config)))
     except (LoraError, RequestError) as error:
-        return replace(entry, problem=error.message)
+        return replace(entry, problem=_clean(error.message, MAX_PROBLEM_CHARS))
 
 
 def _read_file(path: Path, config: ModelConfig) -> LoraFile:
@@ -288,11 +294,19 @@ def _read_file(path: Path, config: ModelConfig) -> LoraFile:
 def _facts(file: LoraFile) -> dict[str, Any]:
     pairs = file.pairs
     return {
-        "title": file.title, "base": file.base, "triggers": file.triggers, "thumbnail": file.thumbnail,
+        "title": _clean(file.title), "base": _clean(file.base), "thumbnail": file.thumbnail,
+        "triggers": tuple(_clean(word) for word in file.triggers[:MAX_TRIGGERS]),
         "rank": max((pair.rank for pair in (*pairs, *file.vision_pairs)), default=0),
-        "matrices": len(pairs) + len(file.vision_pairs), "remarks": file.remarks,
+        "matrices": len(pairs) + len(file.vision_pairs), 
+        "remarks": tuple(_clean(remark, MAX_PROBLEM_CHARS) for remark in file.remarks),
         "values": sum(pair.rank * (pair.down.shape[1] + pair.up.shape[0]) for pair in pairs),
     }  # fmt: skip
+
+
+def _clean(text: str, max_chars: int = MAX_TOLD_CHARS) -> str:
+    """As every page and every answer can show it; a longer one ends in an ellipsis."""
+    text = UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
 
 
 def _checked_name(name: str) -> str:
