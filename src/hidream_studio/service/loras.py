@@ -20,12 +20,14 @@ from hidream_studio.errors import ConflictError, LoraError, NotFoundError, Reque
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.loras import HASH_CHARS_SHOWN, LoraAsked, LoraName, LoraUse
-from hidream_studio.library.files import TEMPORARY_SUFFIX, storage_errors
+from hidream_studio.library.files import TEMPORARY_SUFFIX, check_free_space, storage_errors
+from hidream_studio.library.library import RESERVE_BYTES
 from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.lora_file import MAX_FILE_BYTES, LoraFile, read_lora
 
 SUFFIX = ".safetensors"
 NAMED = 8  # LoRAs in an error
+PIECE_BYTES = 1 << 20  # that are read at a time
 MAX_TOLD_CHARS = 200  # of each thing that a file says of itself
 MAX_PROBLEM_CHARS = 600
 MAX_TRIGGERS = 20
@@ -66,7 +68,9 @@ class LoraShelf:
         self._config = config  # of the model that is served; None: not known yet
         self._checked_for: ModelConfig | None = None
         self._entries: dict[str, LoraEntry] = {}
-        self._scanning = threading.Lock()
+        self._changing = threading.Lock()  # of the entries; never held while a whole file is read
+        self._reading: dict[str, threading.Lock] = {}  # by name: so that one file is not read by two at a time
+        self._closed = threading.Event()
 
     # in memory
 
@@ -132,7 +136,7 @@ class LoraShelf:
 
     def scan(self, *, hashes: bool = True) -> bool:
         """Look what has come, changed or gone; whether something has. With `hashes` all new files are read through."""
-        with self._scanning:
+        with self._changing:
             config = self._config()
             known = self._entries if config == self._checked_for else {}
             self._checked_for = config
@@ -146,20 +150,23 @@ class LoraShelf:
                 found[name] = entry if entry is not None and unchanged else _read_entry(name, path, stamp, config)
             changed = found != self._entries
             self._entries = found
-            for name in [name for name, entry in found.items() if hashes and entry.hash is None and not entry.problem]:
-                self._hash(name)
-                changed = True
+        for name in [name for name, entry in found.items() if hashes and entry.hash is None and not entry.problem]:
+            changed = self._hash(name, until=self._closed) or changed
         return changed
 
     def ready(self, asked: Iterable[LoraAsked]) -> None:
         """All that these need is in memory and as it is on disk now."""
         asked = list(asked)
         self.scan(hashes=False)
-        with self._scanning:
-            for one in asked:
-                self._hash(one.name)
+        for one in asked:
+            self._hash(one.name)
         if any(one.hash is not None and self.by_hash(one.hash) is None for one in asked):
-            self.scan()  # it may have another name by now
+            for entry in self.entries():  # it may have another name by now
+                self._hash(entry.name)
+
+    def close(self) -> None:
+        """Let a `scan` that still reads files end soon; what somebody waits for is read to its end."""
+        self._closed.set()
 
     def paths(self, loras: Iterable[LoraUse]) -> dict[str, str]:
         """Where the files of a job's LoRAs are, by hash.
@@ -213,6 +220,7 @@ class LoraShelf:
                         raise RequestError(
                             f"the file is larger than {MAX_FILE_BYTES:,} bytes", field="file", limit=MAX_FILE_BYTES
                         )
+                    check_free_space(self.folder, len(piece) + RESERVE_BYTES)  # a database may be on the same disk
                     await asyncio.to_thread(file.write, piece)
 
     def _take(self, part: Path, name: str) -> LoraEntry:
@@ -249,15 +257,25 @@ class LoraShelf:
                         found.append((path, (facts.st_size, facts.st_mtime_ns)))
         return found
 
-    def _hash(self, name: str) -> None:
-        entry = self._entries.get(name)
-        if entry is None or entry.hash is not None or entry.problem is not None:
-            return
-        try:
-            hashed = replace(entry, hash=_hash_of(entry.path))
-        except OSError as error:
-            hashed = replace(entry, problem=f"it cannot be read: {error.strerror or error}")
-        self._entries = {**self._entries, name: hashed}
+    def _hash(self, name: str, until: threading.Event | None = None) -> bool:
+        """Read a file through, where that was not done yet; whether its entry has changed."""
+        with self._changing:
+            reading = self._reading.setdefault(name, threading.Lock())
+        with reading:
+            entry = self._entries.get(name)
+            if entry is None or entry.hash is not None or entry.problem is not None:
+                return False
+            try:
+                hash_ = _hash_of(entry.path, until)
+            except OSError as error:
+                hashed = replace(entry, problem=f"it cannot be read: {error.strerror or error}")
+            else:
+                hashed = replace(entry, hash=hash_)
+            with self._changing:
+                if self._entries.get(name) is not entry or hashed == entry:  # it is another file now, or was not read
+                    return False
+                self._entries = {**self._entries, name: hashed}
+                return True
 
 
 def thumbnail_of(entry: LoraEntry) -> tuple[bytes, str] | None:
@@ -324,6 +342,12 @@ def _checked_name(name: str) -> str:
     return checked
 
 
-def _hash_of(path: Path) -> str:
+def _hash_of(path: Path, until: threading.Event | None = None) -> str | None:
+    """SHA-256 of a file; None where `until` was set before its end. Raises OSError."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(PIECE_BYTES):
+            if until is not None and until.is_set():
+                return None
+            digest.update(piece)
+    return digest.hexdigest()
