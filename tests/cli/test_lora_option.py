@@ -51,3 +51,9 @@ def test_a_lora_is_drawn_with_whatever_form_its_model_has(
         drawn[model.stem] = facts["loras"], Image.open(facts["path"]).tobytes()
     assert drawn["one"] == drawn["mute"] == drawn[golden_checkpoint.stem]
     assert drawn["one"][0][0]["name"] == "ink"
+
+
+def test_the_folder_of_loras_is_the_servers_own_affair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "a cat", "--url", "http://127.0.0.1:9", "--loras", str(tmp_path)]
+    assert main(words) != 0
+    assert "--loras is the server's own affair" in capsys.readouterr().err
