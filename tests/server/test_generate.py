@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -10,6 +11,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,7 +20,9 @@ import pytest
 from PIL import Image
 from studio_serving import SMALL, StudioServer
 
+from hidream_studio.errors import LibraryError, NotFoundError
 from hidream_studio.image.png import read_text_chunks
+from hidream_studio.server.generate import base64_png
 
 
 def picture_of(answer: dict[str, Any]) -> Image.Image:
@@ -119,3 +123,13 @@ def test_a_job_that_somebody_cancels_is_a_conflict_not_a_fault(server: StudioSer
     asking.join(10)
     assert answers[0].status_code == 409
     assert answers[0].json()["error"]["code"] == "cancelled"
+
+
+def test_a_picture_that_is_deleted_while_it_is_read_has_vanished(tmp_path: Path) -> None:
+    def studio_with(path: Path) -> Any:  # between the library's look at the file and ours
+        return SimpleNamespace(library=SimpleNamespace(file_path=lambda _: path))
+
+    with pytest.raises(NotFoundError, match="has vanished"):
+        asyncio.run(base64_png(studio_with(tmp_path / "gone.png"), "x"))
+    with pytest.raises(LibraryError, match="cannot be used"):
+        asyncio.run(base64_png(studio_with(tmp_path), "x"))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import disk_usage
 
 import pytest
 
-from hidream_studio.errors import ConflictError, LoraError, NotFoundError, RequestError
+from hidream_studio.errors import ConflictError, LoraError, NotFoundError, RequestError, StorageFullError
 from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.loras import LoraAsked, LoraUse
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
 from hidream_studio.page.state.compose import ComposeState, LoraLine, with_loras_of
+from hidream_studio.service import loras
 from hidream_studio.service.loras import LoraEntry, LoraShelf
 from lora_making import make_lora
 
@@ -167,3 +171,51 @@ def test_a_folder_that_is_not_there_holds_none(tmp_path: Path, checkpoint: Check
     shelf = LoraShelf(tmp_path / "none", lambda: checkpoint.config)
     shelf.scan()
     assert shelf.entries() == []
+
+
+def test_while_a_large_file_is_read_all_others_can_be_asked_for(
+    shelf: LoraShelf, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, really = threading.Event(), threading.Event(), loras._hash_of
+
+    def slow_for_large(path: Path, until: threading.Event | None = None) -> str | None:
+        if path.stem == "large":
+            begun.set()
+            assert go_on.wait(20)
+        return really(path, until)
+
+    monkeypatch.setattr(loras, "_hash_of", slow_for_large)
+    for name in ("large", "small"):
+        make_lora(shelf.folder / f"{name}.safetensors", checkpoint, len(name))
+    with ThreadPoolExecutor() as threads:
+        watching = threads.submit(shelf.scan)
+        try:
+            assert begun.wait(20)
+            shelf.ready([LoraAsked(name="small"), LoraAsked(name="ink")])
+            assert shelf.paths([use(shelf, "small")])
+            assert shelf.get("large").hash is None
+            shelf.scan(hashes=False)  # as the list of LoRAs asks
+            asking = threads.submit(shelf.ready, [LoraAsked(name="large")])
+        finally:
+            shelf.close()
+            go_on.set()
+        watching.result()
+        asking.result()  # what somebody waits for is read to its end
+    assert shelf.get("large").hash == really(shelf.folder / "large.safetensors")
+
+
+def test_when_the_studio_ends_nothing_more_is_read(shelf: LoraShelf, checkpoint: Checkpoint) -> None:
+    make_lora(shelf.folder / "new.safetensors", checkpoint, 9)
+    shelf.close()
+    shelf.scan()
+    assert shelf.get("new").hash is None
+
+
+def test_a_nearly_full_disk_takes_no_lora(
+    shelf: LoraShelf, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_lora(tmp_path / "new.safetensors", checkpoint, 9)
+    monkeypatch.setattr(loras, "RESERVE_BYTES", disk_usage(tmp_path).total)
+    with pytest.raises(StorageFullError, match="is full"):
+        add(shelf, "new", (tmp_path / "new.safetensors").read_bytes())
+    assert sorted(path.stem for path in shelf.folder.iterdir()) == ["cat", "ink"]

@@ -64,10 +64,11 @@ def _draw_here(
     request: GenerationRequest, settings: Settings, given: Sequence[GivenPicture]
 ) -> tuple[bytes, dict[str, Any]]:
     references = tuple(one.reference for one in given)
-    if Path(settings.checkpoint).is_dir():  # a request that cannot be met is refused before the model is loaded
-        checkpoint = read_checkpoint(settings.checkpoint, settings.profile)
-        request, _ = _with_loras(request, settings, checkpoint.config)
-        checkpoint.check(pin(request, checkpoint.profile, references=references).job)
+    if Path(settings.checkpoint).exists():  # a request that cannot be met is refused before the model is loaded
+        checkpoint = read_checkpoint(settings.checkpoint, settings.profile, settings.tokenizer)
+        if checkpoint.config is not None:  # else the pipeline says what is wrong with it
+            with_hashes, _, _ = _with_loras(request, settings, checkpoint.config)
+            checkpoint.check(pin(with_hashes, checkpoint.profile, references=references).job)
     with Progress() as progress:
         progress.phase("starting torch")
         os.environ.update(openmp_waiting(os.environ))  # as scheduler/process.py gives it to the worker
@@ -78,7 +79,7 @@ def _draw_here(
             fused=settings.fused, threads=settings.threads, vram_gib=settings.vram,
             tokenizer=settings.tokenizer, on_phase=progress.phase,
         )  # fmt: skip
-        request, lora_paths = _with_loras(request, settings, pipeline.config)
+        request, lora_paths, renamed = _with_loras(request, settings, pipeline.config)
         pinned = pin(request, pipeline.profile, references=references)
         job = pinned.job
         pictures = prepare(
@@ -95,7 +96,8 @@ def _draw_here(
                 rendered = end.value
                 break
             progress.step(step.index + 1, step.total)
-    pinned = replace(pinned, adjustments=pinned.adjustments + tuple(told for one in given for told in one.changed))
+    changed = (*renamed, *(told for one in given for told in one.changed))
+    pinned = replace(pinned, adjustments=pinned.adjustments + changed)
     timings = Timings(rendered.text_s, rendered.steps_s, rendered.decode_s)
     image_id, origin = new_id(), {
         "model": pipeline.model_name, "fingerprint": pipeline.fingerprint, "numeric_path": pipeline.numeric_path,
@@ -111,16 +113,19 @@ def _draw_here(
 
 
 def _with_loras(
-    request: GenerationRequest, settings: Settings, config: ModelConfig | None
-) -> tuple[GenerationRequest, dict[str, str]]:
-    """The request with its LoRAs' hashes, and their paths by these. Raises RequestError where one is not there."""
+    request: GenerationRequest, settings: Settings, config: ModelConfig
+) -> tuple[GenerationRequest, dict[str, str], tuple[Adjustment, ...]]:
+    """The request with its LoRAs' hashes, their paths by these, and which have another name by now.
+
+    Raises RequestError where one is not there.
+    """
     if not request.loras:
-        return request, {}
+        return request, {}, ()
     shelf = LoraShelf(settings.loras_folder, lambda: config)
     shelf.ready(request.loras)
-    request = request.model_copy(update={"loras": shelf.found(request.loras)[0]})
-    uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in request.loras or ()]
-    return request, shelf.paths(uses)
+    found, renamed = shelf.found(request.loras)
+    uses = [LoraUse(lora.name, lora.strength, str(lora.hash)) for lora in found]
+    return request.model_copy(update={"loras": found}), shelf.paths(uses), renamed
 
 
 def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:

@@ -22,8 +22,8 @@ _REQUEST_FIELDS = {
     "guidance": "guidance_scale", "seed": "seed", "preset": "preset", "recipe": "recipe", "sampler": "sampler",
     "shift": "shift", "noise_scale": "noise_scale", "noise": "noise", "lora": "loras",
 }  # fmt: skip
-MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram")
-_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "loras", "token_file", "root_path", "queue_limit")
+MODEL_OPTIONS = ("model", "tokenizer", "profile", "device", "precision", "fused", "threads", "vram", "loras")
+_SERVER_OPTIONS = (*MODEL_OPTIONS, "host", "port", "data", "token_file", "root_path", "queue_limit")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -133,7 +133,7 @@ def _read(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
         tensors = {key: _stored(path, entry, 8 + length) for key, entry in values.items()}
     except OSError as error:
         raise LoraError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LoraError(f"{path.name} is no safetensors file: its header cannot be read") from error
     end = max((tensor.offset + tensor.nbytes for tensor in tensors.values()), default=8 + length)
     if end > size:
@@ -255,9 +255,14 @@ def _alpha(path: Path, spelled: str, stored: StoredTensor | None, rank: int) -> 
         return float(rank)
     if math.prod(stored.shape) != 1 or stored.dtype not in BYTES:
         raise LoraError(f"{path.name}: {spelled}.alpha is {stored.dtype} of shape {list(stored.shape)}, not one number")
-    with stored.file.open("rb") as file:
-        file.seek(stored.offset)
-        raw = file.read(stored.nbytes)
+    try:
+        with stored.file.open("rb") as file:
+            file.seek(stored.offset)
+            raw = file.read(stored.nbytes)
+    except OSError as error:
+        raise LoraError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    if len(raw) != stored.nbytes:
+        raise LoraError(f"{path.name} was cut short while it was read")
     if stored.dtype == "BF16":  # the upper half of a float32
         alpha = struct.unpack("<f", b"\0\0" + raw)[0]
     else:
@@ -281,7 +286,7 @@ def _triggers(metadata: Mapping[str, str]) -> tuple[str, ...]:
     if told:
         try:
             words = json.loads(told)
-        except ValueError:
+        except (ValueError, RecursionError):
             words = told.split(",")
         words = words if isinstance(words, list) else [words]
         return tuple(word for word in (str(word).strip() for word in words) if word)
@@ -290,7 +295,7 @@ def _triggers(metadata: Mapping[str, str]) -> tuple[str, ...]:
         for folder in json.loads(metadata.get("ss_tag_frequency", "{}")).values():
             for tag, count in folder.items():
                 counts[tag.strip()] = counts.get(tag.strip(), 0) + int(count)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return ()
     return tuple(sorted(counts, key=lambda tag: -counts[tag])[:TRIGGERS_NAMED])
 

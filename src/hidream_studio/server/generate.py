@@ -7,7 +7,9 @@ import base64
 
 from fastapi import APIRouter, Request
 
+from hidream_studio.errors import NotFoundError
 from hidream_studio.job.request import GenerationRequest, TextToImageRequest
+from hidream_studio.library.files import storage_errors
 from hidream_studio.server.answers import PictureAnswer, picture_answer
 from hidream_studio.server.errors import answers
 from hidream_studio.server.links import file_url
@@ -44,9 +46,14 @@ async def draw(body: TextToImageRequest, request: Request, studio: Studio) -> Pi
 
 
 async def base64_png(studio: Studio, image_id: str) -> str:
-    """The file of a picture of the library. Raises NotFoundError when it has vanished."""
+    """The file of a picture of the library. Raises NotFoundError when it has vanished, else LibraryError."""
 
     def read() -> str:
-        return base64.b64encode(studio.library.file_path(image_id).read_bytes()).decode("ascii")
+        path = studio.library.file_path(image_id)
+        with storage_errors(path):
+            try:
+                return base64.b64encode(path.read_bytes()).decode("ascii")
+            except FileNotFoundError as error:
+                raise NotFoundError(f"the file of picture {image_id} has vanished", field="id") from error
 
     return await asyncio.to_thread(read)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -21,12 +21,18 @@ from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.loras import HASH_CHARS_SHOWN, LoraAsked, LoraName, LoraUse
-from hidream_studio.library.files import TEMPORARY_SUFFIX, storage_errors
+from hidream_studio.library.files import TEMPORARY_SUFFIX, check_free_space, storage_errors
+from hidream_studio.library.library import RESERVE_BYTES
 from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.lora_file import MAX_FILE_BYTES, LoraFile, read_lora
 
 SUFFIX = ".safetensors"
 NAMED = 8  # LoRAs in an error
+PIECE_BYTES = 1 << 20  # that are read at a time
+MAX_TOLD_CHARS = 200  # of each thing that a file says of itself
+MAX_PROBLEM_CHARS = 600
+MAX_TRIGGERS = 20
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and halves of characters
 NOT_READ_YET = "0" * 64  # in place of a hash, where a price alone is asked
 
 Stamp = tuple[int, int]  # size in bytes, time of change in ns
@@ -36,7 +42,7 @@ Stamp = tuple[int, int]  # size in bytes, time of change in ns
 class LoraEntry:
     """One file of the folder."""
 
-    name: str  # without its suffix
+    name: str  # without its suffix; what no text may hold in it is replaced
     path: Path
     stamp: Stamp
     hash: str | None = None  # SHA-256 of the file; None: not computed yet
@@ -63,7 +69,9 @@ class LoraShelf:
         self._config = config  # of the model that is served; None: not known yet
         self._checked_for: ModelConfig | None = None
         self._entries: dict[str, LoraEntry] = {}
-        self._scanning = threading.Lock()
+        self._changing = threading.Lock()  # of the entries; never held while a whole file is read
+        self._reading: dict[str, threading.Lock] = {}  # by name: so that one file is not read by two at a time
+        self._closed = threading.Event()
 
     # in memory
 
@@ -149,32 +157,37 @@ class LoraShelf:
 
     def scan(self, *, hashes: bool = True) -> bool:
         """Look what has come, changed or gone; whether something has. With `hashes` all new files are read through."""
-        with self._scanning:
+        with self._changing:
             config = self._config()
             known = self._entries if config == self._checked_for else {}
             self._checked_for = config
             found: dict[str, LoraEntry] = {}
             for path, stamp in self._files():
-                entry = known.get(path.name.removesuffix(SUFFIX))
-                found[path.name.removesuffix(SUFFIX)] = (
-                    entry if entry is not None and entry.stamp == stamp else _read_entry(path, stamp, config)
-                )
+                name = _clean(path.name.removesuffix(SUFFIX))
+                if name in found and name != path.name.removesuffix(SUFFIX):
+                    continue  # it looks like another one, which really has this name
+                entry = known.get(name)
+                unchanged = entry is not None and (entry.path, entry.stamp) == (path, stamp)
+                found[name] = entry if entry is not None and unchanged else _read_entry(name, path, stamp, config)
             changed = found != self._entries
             self._entries = found
-            for name in [name for name, entry in found.items() if hashes and entry.hash is None and not entry.problem]:
-                self._hash(name)
-                changed = True
+        for name in [name for name, entry in found.items() if hashes and entry.hash is None and not entry.problem]:
+            changed = self._hash(name, until=self._closed) or changed
         return changed
 
     def ready(self, asked: Iterable[LoraAsked]) -> None:
         """All that these need is in memory and as it is on disk now."""
         asked = list(asked)
         self.scan(hashes=False)
-        with self._scanning:
-            for one in asked:
-                self._hash(one.name)
+        for one in asked:
+            self._hash(one.name)
         if any(one.hash is not None and self.by_hash(one.hash) is None for one in asked):
-            self.scan()  # it may have another name by now
+            for entry in self.entries():  # it may have another name by now
+                self._hash(entry.name)
+
+    def close(self) -> None:
+        """Let a `scan` that still reads files end soon; what somebody waits for is read to its end."""
+        self._closed.set()
 
     def paths(self, loras: Iterable[LoraUse]) -> dict[str, str]:
         """Where the files of a job's LoRAs are, by hash.
@@ -228,6 +241,7 @@ class LoraShelf:
                         raise RequestError(
                             f"the file is larger than {MAX_FILE_BYTES:,} bytes", field="file", limit=MAX_FILE_BYTES
                         )
+                    check_free_space(self.folder, len(piece) + RESERVE_BYTES)  # a database may be on the same disk
                     await asyncio.to_thread(file.write, piece)
 
     def _take(self, part: Path, name: str) -> LoraEntry:
@@ -237,7 +251,7 @@ class LoraShelf:
         if config is None:
             raise ConflictError("the model is not here yet, so that no LoRA can be checked against it")
         try:
-            read_lora(part, config)
+            _read_file(part, config)
         except LoraError as error:
             raise LoraError(error.message.replace(part.name, there.name), field="file") from None
         with storage_errors(there):
@@ -264,15 +278,25 @@ class LoraShelf:
                         found.append((path, (facts.st_size, facts.st_mtime_ns)))
         return found
 
-    def _hash(self, name: str) -> None:
-        entry = self._entries.get(name)
-        if entry is None or entry.hash is not None or entry.problem is not None:
-            return
-        try:
-            hashed = replace(entry, hash=_hash_of(entry.path))
-        except OSError as error:
-            hashed = replace(entry, problem=f"it cannot be read: {error.strerror or error}")
-        self._entries = {**self._entries, name: hashed}
+    def _hash(self, name: str, until: threading.Event | None = None) -> bool:
+        """Read a file through, where that was not done yet; whether its entry has changed."""
+        with self._changing:
+            reading = self._reading.setdefault(name, threading.Lock())
+        with reading:
+            entry = self._entries.get(name)
+            if entry is None or entry.hash is not None or entry.problem is not None:
+                return False
+            try:
+                hash_ = _hash_of(entry.path, until)
+            except OSError as error:
+                hashed = replace(entry, problem=f"it cannot be read: {error.strerror or error}")
+            else:
+                hashed = replace(entry, hash=hash_)
+            with self._changing:
+                if self._entries.get(name) is not entry or hashed == entry:  # it is another file now, or was not read
+                    return False
+                self._entries = {**self._entries, name: hashed}
+                return True
 
 
 def thumbnail_of(entry: LoraEntry) -> tuple[bytes, str] | None:
@@ -280,30 +304,48 @@ def thumbnail_of(entry: LoraEntry) -> tuple[bytes, str] | None:
     kind, _, text = entry.thumbnail.partition(";base64,")
     try:
         return (base64.b64decode(text, validate=True), kind.removeprefix("data:")) if text else None
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         return None
 
 
-def _read_entry(path: Path, stamp: Stamp, config: ModelConfig | None) -> LoraEntry:
-    entry = LoraEntry(path.name.removesuffix(SUFFIX), path, stamp, title=path.name.removesuffix(SUFFIX))
+def _read_entry(name: str, path: Path, stamp: Stamp, config: ModelConfig | None) -> LoraEntry:
+    entry = LoraEntry(name, path, stamp, title=name)
     try:
-        _checked_name(entry.name)
+        _checked_name(path.name)
         if config is None:
             return replace(entry, problem="the model is not here yet, so that it cannot be checked against it")
-        file = read_lora(path, config)
+        return replace(entry, **_facts(_read_file(path, config)))
     except (LoraError, RequestError) as error:
-        return replace(entry, problem=error.message)
-    return replace(entry, **_facts(file))
+        return replace(entry, problem=_clean(error.message, MAX_PROBLEM_CHARS))
+
+
+def _read_file(path: Path, config: ModelConfig) -> LoraFile:
+    """As `read_lora`; what nobody thought of in a file is its problem, too, and no other's. Raises LoraError."""
+    try:
+        return read_lora(path, config)
+    except LoraError:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).exception("the LoRA %r could not be read", path.name)
+        raise LoraError(f"{path.name} cannot be read: {type(error).__name__}") from error
 
 
 def _facts(file: LoraFile) -> dict[str, Any]:
     pairs = file.pairs
     return {
-        "title": file.title, "base": file.base, "triggers": file.triggers, "thumbnail": file.thumbnail,
+        "title": _clean(file.title), "base": _clean(file.base), "thumbnail": file.thumbnail,
+        "triggers": tuple(_clean(word) for word in file.triggers[:MAX_TRIGGERS]),
         "rank": max((pair.rank for pair in (*pairs, *file.vision_pairs)), default=0),
-        "matrices": len(pairs) + len(file.vision_pairs), "remarks": file.remarks,
+        "matrices": len(pairs) + len(file.vision_pairs), 
+        "remarks": tuple(_clean(remark, MAX_PROBLEM_CHARS) for remark in file.remarks),
         "values": sum(pair.rank * (pair.down.shape[1] + pair.up.shape[0]) for pair in pairs),
     }  # fmt: skip
+
+
+def _clean(text: str, max_chars: int = MAX_TOLD_CHARS) -> str:
+    """As every page and every answer can show it; a longer one ends in an ellipsis."""
+    text = UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
 
 
 def _checked_name(name: str) -> str:
@@ -321,6 +363,12 @@ def _checked_name(name: str) -> str:
     return checked
 
 
-def _hash_of(path: Path) -> str:
+def _hash_of(path: Path, until: threading.Event | None = None) -> str | None:
+    """SHA-256 of a file; None where `until` was set before its end. Raises OSError."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(PIECE_BYTES):
+            if until is not None and until.is_set():
+                return None
+            digest.update(piece)
+    return digest.hexdigest()

@@ -176,8 +176,9 @@ class Resolver:
             self._costs.shape_known(self.checkpoint.shape)
 
     def close(self) -> None:
-        """Learn no more."""
+        """Learn no more, and read no LoRAs that nobody waits for."""
         self._costs.close()
+        self.loras.close()
 
     def _more_with(self, sheet: SheetRequest) -> float:
         """How much longer the pictures of a sheet take with its mixes of LoRAs than with its first one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -412,7 +413,10 @@ class Studio:
     async def _watch_loras(self) -> None:
         """Files come and go while we run."""
         while True:
-            await asyncio.to_thread(self.loras.scan)
+            try:
+                await asyncio.to_thread(self.loras.scan)
+            except Exception:
+                logging.getLogger(__name__).exception("the folder of LoRAs could not be looked through")
             await asyncio.sleep(WATCH_LORAS_S)
 
     async def _look_for_loras(self, requests: Sequence[GenerationRequest]) -> None:
