@@ -57,9 +57,10 @@ class Workshop:
         self.archive = Archive()
         self.workers = FakeWorkers()
         self.ended: list[tuple[str, str]] = []
+        self.lora_paths: Callable[[Any], dict[str, str]] = lambda loras: {}
         self.foreman = Foreman(
             SPEC, self.workers, patience=Patience(backoff_s=(0.5,) * 9), queue_limit=100, library=library,
-            lora_paths=lambda loras: {},
+            lora_paths=lambda loras: self.lora_paths(loras),
             archive=self.archive, events=EventLog(1), on_end=lambda view: self.ended.append((view.id, view.state)),
             on_worker=lambda state: None,
         )  # fmt: skip
@@ -326,6 +327,30 @@ def test_a_disk_that_fills_while_a_job_is_drawn_leaves_no_ghost(at_work: Run, en
         await shop.bring(again, "storing")
         await shop.done()
         assert shop.ended[-1] == (again.id, "finished")
+
+    at_work(test)
+
+
+def test_a_job_whose_files_cannot_be_read_for_whatever_reason_ends_and_the_next_is_drawn(at_work: Run):
+    def refuse(loras: Any) -> dict[str, str]:
+        raise MemoryError("no room for the files")
+
+    async def test(shop: Workshop) -> None:
+        draft = await shop.add()
+        await shop.bring(draft, "storing")
+        await shop.done()
+        ghost = await shop.add(parent_id=draft.id, finish_mode="keep-composition", strength=0.5)
+        shop.lora_paths = refuse
+        while not ghost.ended:
+            await asyncio.to_thread(lambda: None)
+        await shop.done()
+        assert shop.ended[-1] == (ghost.id, "failed") and ghost.id not in shop.foreman.active
+        record = shop.library.job(ghost.id)
+        assert (record.state, record.error and record.error.code) == ("failed", "library_unavailable")
+        after = await shop.add()
+        await shop.bring(after, "storing")
+        await shop.done()
+        assert shop.ended[-1] == (after.id, "finished")
 
     at_work(test)
 

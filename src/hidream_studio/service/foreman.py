@@ -268,7 +268,7 @@ class Foreman:
         try:
             await self._ledger.store(draft, message.png)
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
-            self._end(active, "failed", error=_storing_failed(error))
+            self._end(active, "failed", error=_said(error, "the picture could not be stored"))
             return
         active.end("finished", image_id=active.id, elapsed_s=draft.elapsed_s, timings=message.timings)
         self._tell_end(active)
@@ -312,9 +312,9 @@ class Foreman:
         """Pictures travel with the job: the worker may be on another machine. Of LoRAs, hash and path do."""
         try:
             files = await asyncio.to_thread(self._read_files, active)
-        except StudioError as error:
+        except Exception as error:  # noqa: BLE001  the job must end, whatever its files are
             if not active.ended:
-                self._end(active, "failed", error=JobError(error.code, error.message))
+                self._end(active, "failed", error=_said(error, "the files of a job could not be read"))
             return
         if active.ended:
             return
@@ -380,11 +380,11 @@ class Foreman:
         task.add_done_callback(self._tasks.discard)
 
 
-def _storing_failed(error: Exception) -> JobError:
+def _said(error: Exception, what: str) -> JobError:
     if isinstance(error, StudioError):
         return JobError(error.code, error.message)
-    logging.getLogger(__name__).error("a picture could not be stored", exc_info=error)
-    return JobError(LibraryError.code, f"the picture could not be stored: {type(error).__name__}: {error}")
+    logging.getLogger(__name__).error("%s", what, exc_info=error)
+    return JobError(LibraryError.code, f"{what}: {type(error).__name__}: {error}")
 
 
 def _died_too_often(times: int, reason: str, code: str) -> JobError:
