@@ -87,6 +87,30 @@ def test_a_thumbnail_is_small_and_comes_back_when_it_is_lost(library: Library, d
     assert library.upload_thumbnail(upload.hash) == small
 
 
+@pytest.mark.parametrize("damage", [lambda webp: b"", lambda webp: webp[:60], lambda webp: b"words" + webp])
+def test_a_damaged_thumbnail_is_made_anew_and_costs_no_picture(
+    library: Library, data: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    upload = library.add_upload(picture())
+    small = library.upload_thumbnail(upload.hash)
+    file = data / "uploads" / upload.hash[:2] / f"{upload.hash}.webp"
+    file.write_bytes(damage(small))
+    image_id = drawn(library, upload)
+    assert upload.hash in settings_from_chunks(read_text_chunks(library.file_path(image_id))).thumbnails
+    assert file.read_bytes() == small
+
+
+def test_a_picture_is_kept_whatever_is_wrong_with_the_small_ones_of_its_references(
+    library: Library, data: Path
+) -> None:
+    upload = library.add_upload(picture())
+    for path in (data / "uploads" / upload.hash[:2]).iterdir():
+        path.unlink()
+        path.mkdir()
+    image_id = drawn(library, upload)
+    assert settings_from_chunks(read_text_chunks(library.file_path(image_id))).thumbnails == {}
+
+
 def test_what_is_no_picture_leaves_nothing(library: Library, data: Path) -> None:
     with pytest.raises(RequestError, match=r"references\.1 is a text") as refused:
         library.add_upload(b"just words", "a.png", field="references.1")

@@ -6,6 +6,7 @@ The table is also held in memory, so that asking for an upload's size reads no d
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.intake import read_picture
 from hidream_studio.image.metadata import RestoredSettings
-from hidream_studio.image.thumbnail import small_webp, tiny_webp
+from hidream_studio.image.thumbnail import is_webp, small_webp, tiny_webp
 from hidream_studio.job.clock import utc_now, utc_text
 from hidream_studio.job.job import Job
 from hidream_studio.job.record import JobRecord
@@ -95,13 +96,16 @@ class Uploads:
         return path
 
     def thumbnail(self, upload_id: str) -> bytes:
-        """A small WebP, made anew where it has vanished. Raises NotFoundError, LibraryError."""
+        """A small WebP, made anew where it has vanished or is damaged. Raises NotFoundError, LibraryError."""
         path = self._thumbnail_path(self.get(upload_id).hash)
         with storage_errors(path):
-            if path.is_file():
-                return path.read_bytes()
+            if path.is_file() and is_webp(kept := path.read_bytes()):
+                return kept
+        source = self.path(upload_id)
+        with storage_errors(source):
+            data = source.read_bytes()
         try:
-            small = small_webp(read_picture(self.path(upload_id).read_bytes()).picture)
+            small = small_webp(read_picture(data).picture)
         except RequestError as error:
             raise LibraryError(f"the file of upload {upload_id[:12]} is damaged: {error.message}") from error
         write_durably(path, small)
@@ -111,8 +115,12 @@ class Uploads:
         """Very small pictures of a job's references, by their hash; of those that can be had."""
         found = {}
         for reference in job.references:
-            with suppress(NotFoundError, LibraryError):
+            try:
                 found[reference.hash] = tiny_webp(self.thumbnail(reference.hash))
+            except (NotFoundError, LibraryError):
+                continue
+            except Exception:  # the picture itself must be kept, whatever is wrong with these
+                logging.getLogger(__name__).exception("no small picture of upload %s", reference.hash[:12])
         return found
 
     def known_of(self, settings: RestoredSettings) -> RestoredSettings:
