@@ -142,14 +142,15 @@ class Foreman:
         if self.worker.failed:
             raise WorkerError(f"the model cannot be used: {self.worker.reason}")
 
-    async def admit(self, jobs: list[ActiveJob]) -> list[JobView]:
-        """Write the jobs down, then queue them: all or none.
+    async def admit(self, jobs: list[ActiveJob], *, replaces: ActiveJob | None = None) -> list[JobView]:
+        """Write the jobs down, then queue them: all or none. `replaces` is cancelled then, and takes no room before.
 
         Raises WorkerError, QueueFullError, LibraryError, and NotFoundError where a draft has vanished, LoraError where
         a LoRA has.
         """
         self.check_working()
-        self.queue.check_room(len(jobs) + self._arriving, retry_after_s=self._retry_after_s(len(jobs)))
+        freed = replaces is not None and replaces.not_begun
+        self.queue.check_room(len(jobs) + self._arriving - freed, retry_after_s=self._retry_after_s(len(jobs)))
         self._arriving += len(jobs)
         try:
             for active in jobs:
@@ -159,6 +160,8 @@ class Foreman:
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
+        if replaces is not None and not replaces.ended:
+            self.ask_cancel(replaces)
         for active in jobs:
             self.queue.add(active)
         views = self._news.queued(jobs)

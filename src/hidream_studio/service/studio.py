@@ -179,18 +179,15 @@ class Studio:
     async def replace(
         self, request: GenerationRequest, *, lane: Lane | None = "draft", replaces: str | None = None
     ) -> JobView:
-        """Cancel `replaces` (when it has not ended) and queue `request`, in one call. Raises as `submit`.
+        """Queue `request` and cancel `replaces` (when it has not ended), in one call. Raises as `submit`.
 
-        Nothing is cancelled when `request` cannot be drawn.
+        Nothing is cancelled when `request` is not queued; the room of the other counts as free.
         """
         request = await self.keep_references(request)
         await self._look_for_loras([request])
         pinned = self._resolver.pin(request, lane)
-        self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
-        if old is not None and not old.ended:
-            self._foreman.ask_cancel(old)
-        return (await self._admit([(pinned, _as_asked(request))], None))[0]
+        return (await self._admit([(pinned, _as_asked(request))], None, replaces=old))[0]
 
     async def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
         """Keep a picture as input. Raises RequestError, StorageFullError, LibraryError: see `Library.add_upload`."""
@@ -443,7 +440,13 @@ class Studio:
             return JobError(error.code, error.message)
         return None
 
-    async def _admit(self, plans: list[tuple[PinnedJob, dict[str, Any]]], sheet_id: str | None) -> list[JobView]:
+    async def _admit(
+        self,
+        plans: list[tuple[PinnedJob, dict[str, Any]]],
+        sheet_id: str | None,
+        *,
+        replaces: ActiveJob | None = None,
+    ) -> list[JobView]:
         jobs = []
         prompts: set[str] = set()  # of this sheet, which are read once
         for job_id, (pinned, asked) in zip(new_ids(len(plans)), plans, strict=True):
@@ -455,7 +458,7 @@ class Studio:
                 estimate_s=predicted.seconds, sheet_id=sheet_id,
             )  # fmt: skip
             jobs.append(ActiveJob(record, predicted.step_s))
-        writing = asyncio.create_task(self._foreman.admit(jobs))
+        writing = asyncio.create_task(self._foreman.admit(jobs, replaces=replaces))
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
