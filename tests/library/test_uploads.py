@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from library_making import draft, job, job_record, png
 from PIL import Image
 from sqlalchemy import text
 
-from hidream_studio.errors import NotFoundError, RequestError
+from hidream_studio.errors import NotFoundError, RequestError, StorageFullError
 from hidream_studio.image.metadata import picture_chunks, settings_from_chunks
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.image.thumbnail import MAX_TINY_BYTES
 from hidream_studio.job.record import JobRecord, State, Timings
+from hidream_studio.library.files import RESERVE_BYTES
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import Upload
 
@@ -215,9 +217,10 @@ def test_sending_and_deleting_at_the_same_time_never_loses_a_file(library: Libra
     def send() -> None:
         while not stop.is_set():
             try:
-                library.upload_bytes(library.add_upload(picture()).hash)
-            except NotFoundError:
-                pass  # it went in between, wholly
+                sent = library.add_upload(picture())
+                with library._uploads._changing:  # nothing is deleted meanwhile, so it is here or not, wholly
+                    if is_here(library, sent):
+                        library.upload_bytes(sent.hash)
             except BaseException as error:
                 failures.append(error)
                 raise
@@ -235,6 +238,33 @@ def test_sending_and_deleting_at_the_same_time_never_loses_a_file(library: Libra
         thread.join()
     library.add_upload(picture())
     assert not failures and is_here(library, upload)
+
+
+def test_an_upload_is_not_swept_between_the_look_for_its_file_and_its_new_time(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = library.add_upload(picture())
+    image_id = drawn(library, upload)
+    kept, deleting = library._uploads._keep, threading.Thread(target=library.delete_image, args=(image_id,))
+
+    def keep_late(*args: Any) -> None:
+        deleting.start()
+        deleting.join(0.3)  # it gets as far as it can
+        kept(*args)
+
+    time.sleep(0.002)  # times are kept to the millisecond
+    monkeypatch.setattr(library._uploads, "_keep", keep_late)
+    library.add_upload(picture())
+    deleting.join()
+    assert is_here(library, upload) and library.upload_bytes(upload.hash) == picture()
+
+
+def test_an_upload_leaves_the_reserve_of_the_disk_free(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(library.data)._replace(free=RESERVE_BYTES + len(picture()) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(StorageFullError):
+        library.add_upload(picture())
+    assert [path for path in (library.data / "uploads").rglob("*") if path.is_file()] == []
 
 
 def test_a_pictures_text_names_its_references_with_a_small_picture_of_each(

@@ -24,6 +24,7 @@ from hidream_studio.job.record import ENDED, JobRecord, State
 from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
+    RESERVE_BYTES,
     check_free_space,
     make_folder,
     storage_errors,
@@ -39,7 +40,6 @@ from hidream_studio.library.uploads import Uploads
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
 THUMBNAILS_FOLDER = "thumbnails"
-RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
 
 
 class Library:

@@ -28,7 +28,14 @@ from hidream_studio.job.record import JobRecord
 from hidream_studio.job.request import UPLOAD_ID
 from hidream_studio.job.values import shared_fields
 from hidream_studio.library.database import Database
-from hidream_studio.library.files import check_free_space, make_folder, storage_errors, sweep_temporary, write_durably
+from hidream_studio.library.files import (
+    RESERVE_BYTES,
+    check_free_space,
+    make_folder,
+    storage_errors,
+    sweep_temporary,
+    write_durably,
+)
 from hidream_studio.library.models import JobRow, JobUploadRow, UploadRow
 from hidream_studio.library.records import Upload
 
@@ -64,21 +71,21 @@ class Uploads:
     def add(self, data: bytes, name: str | None, *, field: str) -> Upload:
         """Keep a picture, once. See `Library.add_upload`."""
         key = hashlib.sha256(data).hexdigest()
-        known = self._known.get(key)
-        if known is None or not self._path(key).is_file():
-            with self._reading:
-                taken = read_picture(data, field=field)
-                small = small_webp(taken.picture)
-            width, height = taken.picture.size
-            known = Upload(key, taken.media_type, width, height, len(data), _shown_name(name), taken.notes)
-            with self._changing:
-                check_free_space(self._folder, len(data))
-                write_durably(self._thumbnail_path(key), small)
-                write_durably(self._path(key), data)
+        with self._changing:  # else it could be swept between the look and its new time
+            known = self._known.get(key)
+            if known is not None and self._path(key).is_file():
                 self._keep(known)
-        else:
-            with self._changing:
-                self._keep(known)
+                return known
+        with self._reading:
+            taken = read_picture(data, field=field)
+            small = small_webp(taken.picture)
+        width, height = taken.picture.size
+        known = Upload(key, taken.media_type, width, height, len(data), _shown_name(name), taken.notes)
+        with self._changing:
+            check_free_space(self._folder, len(data) + RESERVE_BYTES)
+            write_durably(self._thumbnail_path(key), small)
+            write_durably(self._path(key), data)
+            self._keep(known)
         return known
 
     def get(self, upload_id: str) -> Upload:
