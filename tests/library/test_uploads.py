@@ -22,6 +22,7 @@ from hidream_studio.errors import NotFoundError, RequestError, StorageFullError
 from hidream_studio.image.metadata import picture_chunks, settings_from_chunks
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.image.thumbnail import MAX_TINY_BYTES
+from hidream_studio.job.ids import new_id
 from hidream_studio.job.record import JobRecord, State, Timings
 from hidream_studio.library.files import RESERVE_BYTES
 from hidream_studio.library.library import Library
@@ -136,6 +137,32 @@ def test_a_job_without_a_picture_keeps_its_references(library: Library, state: S
     age(library, kept)
     library.delete_image(drawn(library, other))
     assert is_here(library, kept) and not is_here(library, other)
+
+
+def test_a_job_that_was_cancelled_a_day_ago_needs_its_references_no_more(library: Library) -> None:
+    fresh, stale, shared = (library.add_upload(picture(number)) for number in range(3))
+    long_ago = "2020-01-01T00:00:00.000Z"
+    for uploads, state, ended in (
+        ((fresh, shared), "cancelled", None), ((stale, shared), "cancelled", long_ago), ((shared,), "failed", long_ago),
+    ):  # fmt: skip
+        record = record_of(*uploads)
+        library.add_jobs([record])
+        library.update_job(record.id, state=state, finished_at=ended)
+        gone = record
+    library.sweep_uploads()
+    assert is_here(library, fresh) and is_here(library, shared) and not is_here(library, stale)
+    library.add_jobs([replace(gone, id=new_id(), state="queued")])  # as a retry does
+    with pytest.raises(NotFoundError, match="send it again"):
+        library.upload_path(stale.hash)
+
+
+def test_one_unreadable_file_does_not_keep_the_library_from_opening(library: Library, data: Path) -> None:
+    library.close()
+    folder = data / "uploads" / "ab" / ("ab" * 32)  # in the place of a file
+    folder.mkdir(parents=True)
+    library = Library.open(data)
+    assert folder.is_dir()
+    library.close()
 
 
 def test_an_upload_goes_with_the_last_picture_that_needs_it(library: Library) -> None:

@@ -314,7 +314,8 @@ class Library:
     def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
         """Keeps a picture as input, once for equal bytes, under the hash of these.
 
-        It goes with the last job and picture that need it, or a day after it was sent and never used.
+        It goes with the last job and picture that need it, or a day after it was sent and never used. A cancelled job
+        needs it for a day.
 
         Raises
         ------
@@ -341,6 +342,10 @@ class Library:
     def upload_thumbnail(self, upload_id: str) -> bytes:
         """A small WebP of it. Raises NotFoundError, LibraryError."""
         return self._uploads.thumbnail(upload_id)
+
+    def sweep_uploads(self) -> None:
+        """Lets go of uploads that nothing needs any more; to be called now and then."""
+        self._uploads.sweep()
 
     def with_known_references(self, settings: RestoredSettings) -> RestoredSettings:
         """The settings with those references that are here, and their boxes; what is missing is told. Reads no disk."""

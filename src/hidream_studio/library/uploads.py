@@ -40,7 +40,7 @@ from hidream_studio.library.models import JobRow, JobUploadRow, UploadRow
 from hidream_studio.library.records import Upload
 
 UPLOADS_FOLDER = "uploads"
-UNUSED_KEPT = timedelta(hours=24)  # of an upload that no job was ever drawn from
+UNUSED_KEPT = timedelta(hours=24)  # of an upload that no job was ever drawn from, or cancelled ones alone
 MAX_NAME_CHARS = 200
 THUMBNAIL_SUFFIX = ".webp"
 
@@ -66,7 +66,10 @@ class Uploads:
             self._known = {row.hash: _upload(row) for row in session.scalars(select(UploadRow))}
         for path in sorted(self._folder.glob("*/*")):
             if re.fullmatch(UPLOAD_ID, path.name) and path.name not in self._known:
-                self._adopt(path)
+                try:
+                    self._adopt(path)
+                except OSError as error:  # one file, which must not keep the others from their pictures
+                    logging.getLogger(__name__).warning("%s cannot be read and is left alone: %s", path, error)
 
     def add(self, data: bytes, name: str | None, *, field: str) -> Upload:
         """Keep a picture, once. See `Library.add_upload`."""
@@ -92,7 +95,9 @@ class Uploads:
         """Reads no disk. Raises NotFoundError."""
         upload = self._known.get(upload_id)
         if upload is None:
-            raise NotFoundError(f"there is no upload {upload_id[:12]}; it may have gone with the last job that used it")
+            raise NotFoundError(
+                f"there is no upload {upload_id[:12]}; it may have gone with the last job that used it: send it again"
+            )
         return upload
 
     def path(self, upload_id: str) -> Path:
@@ -163,7 +168,10 @@ class Uploads:
             tie(session, record.id, (reference.hash for reference in record.job.references))
 
     def sweep(self) -> None:
-        """Let go of what no job and no picture needs: at once where one did, a day after it was sent where none did."""
+        """Let go of what no job and no picture needs.
+
+        At once where one did, a day after it was sent where none did, a day after they ended where cancelled ones did.
+        """
         with self._changing:
             with self._database.writing() as session:
                 gone = [row.hash for row in session.scalars(_needless())]
@@ -210,10 +218,11 @@ def tie(session: Session, job_id: str, hashes: Iterable[str]) -> None:
 def _needless() -> Select[UploadRow]:
     """The query for uploads that can go."""
     links = select(JobUploadRow).where(JobUploadRow.upload_hash == UploadRow.hash)
-    # a finished job whose picture was deleted will not be drawn again; every other may
-    needed = links.join(JobRow, JobRow.id == JobUploadRow.job_id).where(
-        (JobRow.state != "finished") | JobRow.image_id.is_not(None)
-    )
+    # a finished job whose picture was deleted will not be drawn again, nor one that was cancelled long ago
+    old = utc_text(datetime.now(UTC) - UNUSED_KEPT)
+    drawn_and_deleted = (JobRow.state == "finished") & JobRow.image_id.is_(None)
+    cancelled_long_ago = (JobRow.state == "cancelled") & (func.coalesce(JobRow.finished_at, JobRow.created_at) < old)
+    needed = links.join(JobRow, JobRow.id == JobUploadRow.job_id).where(~drawn_and_deleted & ~cancelled_long_ago)
     last_use = (
         select(func.max(JobRow.created_at))
         .join(JobUploadRow, JobRow.id == JobUploadRow.job_id)
@@ -221,7 +230,6 @@ def _needless() -> Select[UploadRow]:
         .scalar_subquery()
     )
     used_since_sent = UploadRow.added_at <= last_use  # else somebody has sent it anew, and is about to use it
-    old = utc_text(datetime.now(UTC) - UNUSED_KEPT)
     return select(UploadRow).where(~exists(needed)).where(used_since_sent | (UploadRow.added_at < old))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,6 +48,7 @@ from hidream_studio.service.views import (
 from hidream_studio.settings import Settings
 
 WATCH_LORAS_S = 2.0
+SWEEP_UPLOADS_S = 3600.0
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
 LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
@@ -70,7 +72,7 @@ class Studio:
         self.library = library
         self._resolver = Resolver(settings, library.cost_samples(), library.upload)
         self.loras = self._resolver.loras
-        self._watching: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
@@ -103,7 +105,7 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         await asyncio.to_thread(self.loras.scan, hashes=False)
-        self._watching = asyncio.create_task(self._watch_loras())
+        self._chores = [asyncio.create_task(work) for work in (self._watch_loras(), self._sweep_uploads())]
         pending = await self._archive.write(self.library.pending_jobs)
         left = await self._archive.write(self.library.jobs_of_other_versions)
         self._of_other_versions = [view_of(record) for record in left]
@@ -122,8 +124,8 @@ class Studio:
         if self._stopped:
             return
         self._stopped = True
-        if self._watching is not None:
-            self._watching.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await self._foreman.stop()
         self._resolver.close()
         self._events.close()
@@ -411,6 +413,15 @@ class Studio:
         while True:
             await asyncio.to_thread(self.loras.scan)
             await asyncio.sleep(WATCH_LORAS_S)
+
+    async def _sweep_uploads(self) -> None:
+        """The library does so itself when it is opened, and when a picture is deleted."""
+        while True:
+            await asyncio.sleep(SWEEP_UPLOADS_S)
+            try:
+                await asyncio.to_thread(self.library.sweep_uploads)
+            except Exception:  # a full disk, say: it is tried again
+                logging.getLogger(__name__).exception("uploads that nothing needs were not deleted")
 
     async def _look_for_loras(self, requests: Sequence[GenerationRequest]) -> None:
         """Those that are asked for, as they are on disk now."""
