@@ -21,8 +21,7 @@ from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.loras import HASH_CHARS_SHOWN, LoraAsked, LoraName, LoraUse
-from hidream_studio.library.files import TEMPORARY_SUFFIX, check_free_space, storage_errors
-from hidream_studio.library.library import RESERVE_BYTES
+from hidream_studio.library.files import RESERVE_BYTES, TEMPORARY_SUFFIX, check_free_space, storage_errors
 from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.lora_file import MAX_FILE_BYTES, LoraFile, read_lora
 
