@@ -145,8 +145,8 @@ class Verbs:
             state, lacking = with_loras_of(state, self._studio.loras)
             pictures = self._uploads.found(state.pictures)
             self._column.write(state.changed(pictures=pictures))
-            notes = (not_recalled(front.job, self._studio.profile), missing_words(pictures))
-            notes += tuple(map(words.sentence, lacking))
+            notes = [not_recalled(front.job, self._studio.profile), missing_words(pictures)]
+            notes += map(words.sentence, lacking)
             self._say(" ".join((f"Recalled the settings of seed {front.job.seed}.", *filter(None, notes))))
 
     def recall_seed(self, root: str) -> None:
