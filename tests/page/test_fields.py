@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hidream_studio.errors import RequestError
+from hidream_studio.page.regions.loras import _number as thumb_at
 from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of
 
 
@@ -15,6 +16,11 @@ def test_one_value_a_list_and_a_range_are_read():
     assert guidance_of("1, 3.5") == (1.0, 3.5)
     assert guidance_of("1..2/0.5") == (1.0, 1.5, 2.0)
     assert seeds_of("1–3") == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("typed", "at"), [("0.5", 0.5), ("9", 2), ("-1e9", -2), ("nan", 1), ("inf", 1), ("0, 1", 1)])
+def test_the_thumb_of_a_lora_stands_somewhere_whatever_is_typed(typed, at):
+    assert thumb_at(typed) == at
 
 
 def test_an_empty_field_asks_for_nothing():

@@ -208,7 +208,13 @@ def test_search_and_filters_narrow_the_sheet(visitor):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_control_has_a_name_and_every_text_is_readable(visitor, scheme):
+    api = visitor.server.client
+    api.post("/api/queue/pause")
+    job_id = api.post("/api/jobs", json={"prompt": f"cancelled in the {scheme}"}).json()["id"]
+    api.delete(f"/api/jobs/{job_id}")
+    api.post("/api/queue/resume")
     page = visitor.open(color_scheme=scheme)
+    expect(page.locator(".cell.is-cancelled")).not_to_have_count(0)
     compose(page, f"what can be read in the {scheme}", count=1)
     page.get_by_role("textbox", name="Steps;").fill("2")
     page.locator(".generate").click()

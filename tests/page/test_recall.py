@@ -26,6 +26,7 @@ from hidream_studio.page.state.compose import (
     stored_state,
     with_preset,
 )
+from hidream_studio.page.state.pictures import pictures_of, references_of
 from hidream_studio.page.state.restore import restored_from_file
 
 ODD = pin(
@@ -39,9 +40,17 @@ ODD = pin(
 
 def asked(state: ComposeState, profile: ModelProfile) -> Job:
     """What a click on Generate draws."""
-    wanted = plan(restored_state(stored_state(state, profile), profile)[0], profile, random_seed=0)
+    again, unread = restored_state(stored_state(state, profile), profile)
+    assert (again, unread) == (state, ())
+    wanted = plan(again, profile, random_seed=0)
     assert wanted.pictures == 1
-    return pin(wanted.single(), profile).job
+    return pin(wanted.single(), profile, references=references_of(again.pictures)).job
+
+
+def wanted_again(job: Job) -> Job:
+    """What is asked for again of a job; an empty name of a picture is none."""
+    references = tuple(replace(reference, role=reference.role or None) for reference in job.references)
+    return replace(without_draft(job), references=references)
 
 
 def dropped(job: Job, profile: ModelProfile, *keys: str) -> tuple[ComposeState, tuple[str, ...]]:
@@ -55,21 +64,23 @@ def dropped(job: Job, profile: ModelProfile, *keys: str) -> tuple[ComposeState, 
 
 
 @settings(max_examples=60, deadline=None)
-@given(jobs())
+@given(jobs() | jobs(pictures=True))
 @example((ODD, HIDREAM_O1_IMAGE))
 def test_a_recalled_job_is_asked_for_again_as_it_was(drawn: tuple[Job, ModelProfile]):
     job, profile = drawn
-    assert asked(recalled(job, first_state(profile), profile), profile) == without_draft(job)
+    assert asked(recalled(job, first_state(profile), profile), profile) == wanted_again(job)
 
 
 @settings(max_examples=60, deadline=None)
-@given(jobs())
+@given(jobs() | jobs(pictures=True))
 @example((ODD, HIDREAM_O1_IMAGE))
 def test_a_picture_that_was_dropped_asks_for_its_job_again_by_either_of_its_texts(drawn: tuple[Job, ModelProfile]):
     job, profile = drawn
     for key in ("hidream_studio", "parameters"):
         state, notes = dropped(job, profile, key)
-        assert asked(state, profile) == without_draft(job)
+        assert [picture.upload_id for picture in state.pictures] == [one.hash for one in job.references]
+        state = state.changed(pictures=pictures_of(job))  # as the library knows them
+        assert asked(state, profile) == wanted_again(job)
         assert len(notes) == (job.finish_mode == "keep-composition")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_studio import LiveStudio, asked
 
-from hidream_studio.errors import QueueFullError, RequestError
+from hidream_studio.errors import QueueFullError, RequestError, StorageFullError
 from hidream_studio.job.request import FinishRequest, SheetRequest
 from hidream_studio.library.library import Library
 from hidream_studio.page.feed import Feed
@@ -81,6 +81,24 @@ def test_live_drafts_are_redrawn_one_after_the_other_on_a_slow_disk(live: LiveSt
     assert toasts == []
     live.run(live.studio.clear())
     live.call(live.studio.resume)
+
+
+def test_a_picture_that_was_deleted_is_gone_on_every_page_even_if_its_references_cannot_be_put_back(
+    live: LiveStudio, monkeypatch: pytest.MonkeyPatch
+):
+    session, _ = watched(live)
+    view = live.draw()
+    live.run(session.load())
+    live.run(session.verbs.reject(view.id))
+
+    async def full(*_: Any) -> None:
+        raise StorageFullError("the disk is full")
+
+    monkeypatch.setattr(session.uploads, "put_back", full)
+    with pytest.raises(StorageFullError):
+        live.run(session.verbs.delete(view.id))
+    assert session.model.version(view.id) is None
+    live.until(lambda: {"id": view.id, "deleted": True} in [event.data for event in live.events])
 
 
 def test_many_picks_are_finished_all_or_none(live: LiveStudio):

@@ -35,11 +35,17 @@ def sheet(**values: Any) -> list[GenerationRequest]:
     return sheet_requests(SheetRequest(request=JobRequest(prompt="a cat"), **values), queue_limit=100_000)
 
 
-def test_a_sheet_crosses_its_lists_with_seeds_innermost():
+def test_a_sheet_crosses_its_lists_with_sizes_outermost():
     cells = sheet(steps=[4, 8], sizes=[(256, 256), (512, 512)], seeds=[1, 2])
     assert [(cell.width, cell.steps, cell.seed) for cell in cells] == [
         (256, 4, 1), (256, 4, 2), (256, 8, 1), (256, 8, 2), (512, 4, 1), (512, 4, 2), (512, 8, 1), (512, 8, 2),
     ]  # fmt: skip
+
+
+def test_mixes_of_loras_stand_inside_of_the_seeds():
+    mixes = [[{"name": "ink", "strength": strength}] for strength in (0.0, 1.0)]
+    cells = sheet(loras=mixes, seeds=[1, 2])
+    assert [(cell.seed, cell.loras[0].strength) for cell in cells if cell.loras] == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
 def test_n_counts_seeds_up_from_the_first():

@@ -25,7 +25,7 @@ MIN_KEPT = 0.25  # of a draft's pixels; of less there is no composition to keep
 
 
 def sheet_requests(sheet: SheetRequest, *, queue_limit: int) -> list[GenerationRequest]:
-    """The sheet's cross product: sizes, then steps, then guidance, seeds innermost. All have a seed.
+    """The sheet's cross product: sizes, then steps, guidance, seeds, and LoRAs innermost. All have a seed.
 
     Raises
     ------

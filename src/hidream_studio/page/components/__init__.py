@@ -62,9 +62,6 @@ class Sheet(Element, component="sheet.js", esm={"studio-parts": str(PARTS)}):
     def bring_into_sight(self, key: str) -> None:
         self.run_method("bringIntoSight", key)
 
-    def focus_cell(self, key: str) -> None:
-        self.run_method("focusCell", key)
-
 
 class Field(Element, component="field.js"):
     """A text field; `rows` makes it an area that grows with its text. What is too long for it is refused whole."""

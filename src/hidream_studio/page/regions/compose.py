@@ -240,9 +240,6 @@ class Compose:
         width, height = self._first_size()
         self._session.column.write(self._session.column.state.changed(size=words.size(height, width)))
 
-    def _random_seeds(self) -> None:
-        self._session.column.write(self._session.column.state.changed(seed=""))
-
     def _roll(self) -> None:
         self._session.column.write(self._session.column.state.changed(seed=str(secrets.randbits(RANDOM_SEED_BITS))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -112,28 +113,28 @@ class LorasRegion:
         self._draw_found()
 
     def _adder(self, name: str) -> Callable[[], None]:
-        return lambda: self._put((*self._chosen, LoraLine(name=name)))
+        return self._session.run(lambda: self._put((*self._chosen, LoraLine(name=name))))
 
     def _remover(self, name: str) -> Callable[[], None]:
-        return lambda: self._put(tuple(line for line in self._chosen if line.name != name))
+        return self._session.run(lambda: self._put(tuple(line for line in self._chosen if line.name != name)))
 
     def _put(self, loras: tuple[LoraLine, ...]) -> None:
         self._session.column.write(self._session.column.state.changed(loras=loras[:MAX_LORAS]))
 
-    def _slid(self, name: str) -> Callable[[GenericEventArguments], None]:
-        def slid(event: GenericEventArguments) -> None:
-            strength = words.number(float(event.args))
-            self._rows[name][1].set(strength)
-            self._type(name, strength)
+    def _slid(self, name: str) -> Callable[[GenericEventArguments], Any]:
+        def slide(strength: Any) -> None:
+            typed = words.number(_number(str(strength)))
+            self._rows[name][1].set(typed)
+            self._type(name, typed)
 
-        return slid
+        return lambda event: self._session.run(lambda: slide(event.args))()
 
-    def _typed(self, name: str) -> Callable[[str], None]:
-        def typed(text: str) -> None:
+    def _typed(self, name: str) -> Callable[[str], Any]:
+        def type_in(text: str) -> None:
             self._type(name, text)
             _put_thumb(self._rows[name][0], text)
 
-        return typed
+        return lambda text: self._session.run(lambda: type_in(text))()
 
     def _type(self, name: str, strength: str) -> None:
         changed = (
@@ -149,6 +150,7 @@ def _put_thumb(thumb: Tag, strength: str) -> Any:
 
 def _number(strength: str) -> float:
     try:
-        return min(max(float(strength), -MAX_STRENGTH), MAX_STRENGTH)
+        value = float(strength)
     except ValueError:
         return 1.0
+    return min(max(value, -MAX_STRENGTH), MAX_STRENGTH) if math.isfinite(value) else 1.0

@@ -71,9 +71,9 @@ class Verbs:
             return
         held = await self._uploads.held(front.job)
         await asyncio.to_thread(self._studio.library.delete_image, front.key)
-        await self._uploads.put_back(held)
-        self._shown.forget(front.key)
+        self._shown.forget(front.key)  # whatever becomes of the column's pictures
         self._studio.publish("image", {"id": front.key, "deleted": True})
+        await self._uploads.put_back(held)
         self._say(f"Deleted seed {front.job.seed}.")
 
     async def _undo_reject(self, key: str) -> None:
