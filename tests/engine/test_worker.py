@@ -7,8 +7,10 @@ import queue
 import re
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
+from hidream_studio.engine.mailbox import Inbox, Outbox
 from hidream_studio.engine.messages import (
     Cancel,
     Cancelled,
@@ -37,6 +40,9 @@ from hidream_studio.engine.messages import (
     ToWorker,
     WorkerSpec,
 )
+from hidream_studio.engine.pipeline import Pipeline
+from hidream_studio.engine.prepared import Prepared, _done
+from hidream_studio.engine.worker import Worker
 from hidream_studio.image.png import read_size, read_text_chunks
 from hidream_studio.job.job import Job, pin
 from hidream_studio.job.profiles import profile_by_id
@@ -204,6 +210,57 @@ def test_interrupts_from_the_terminal_are_the_servers_business(line: Line):
     os.kill(line.process.pid, signal.SIGINT)
     os.kill(line.process.pid, signal.SIGTERM)
     assert line.until(Finished).job_id == "a"
+
+
+class _SlowPictures:
+    """Stands for a thread that reads large pictures: those of the job with seed 2 are ready when the test says so."""
+
+    def __init__(self) -> None:
+        self.read: Future[Prepared] = Future()
+
+    def ask(self, asked: Job, files: tuple[bytes, ...]) -> Future[Prepared]:
+        return self.read if asked.seed == 2 else _done(())
+
+
+class _Letters(Inbox):
+    """Without a pipe, whose end would end this process."""
+
+    def __init__(self) -> None:
+        self._messages = queue.SimpleQueue()
+
+    def put(self, *messages: ToWorker) -> None:
+        for message in messages:
+            self._messages.put(message)
+
+
+class _Answers(Outbox):
+    def __init__(self) -> None:
+        self._messages = queue.SimpleQueue()
+
+    def until(self, kind: type[Message]) -> Message:
+        while True:
+            message = self._messages.get(timeout=WAIT_S)
+            if isinstance(message, kind):
+                return message
+
+
+def test_no_step_and_no_message_waits_for_another_jobs_pictures(golden_checkpoint: Path):
+    letters, answers, pictures = _Letters(), _Answers(), _SlowPictures()
+    pipeline = Pipeline.load(str(golden_checkpoint), profile="o1-tiny", device="cpu")
+    worker = Worker(pipeline, spec_for(golden_checkpoint), letters, answers)
+    worker._preparer = pictures  # type: ignore[assignment]
+    running = threading.Thread(target=worker.run, daemon=True)
+    running.start()
+    letters.put(Draw("first", job(seed=2), "draft", 1), Draw("given up", job(seed=2), "draft", 2))
+    letters.put(Draw("final", job(), "final", 3))
+    assert answers.until(Finished).job_id == "final"
+    letters.put(Cancel("given up"))
+    assert answers.until(Cancelled).job_id == "given up"
+    pictures.read.set_result(())
+    assert answers.until(Finished).job_id == "first"
+    letters.put(Stop())
+    running.join(WAIT_S)
+    assert not running.is_alive()
 
 
 def test_a_worker_told_to_stop_writes_what_is_drawn_and_leaves(golden_checkpoint: Path):

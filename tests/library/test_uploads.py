@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from library_making import draft, job, job_record, png
 from PIL import Image
 from sqlalchemy import text
 
-from hidream_studio.errors import NotFoundError, RequestError
+from hidream_studio.errors import NotFoundError, RequestError, StorageFullError
 from hidream_studio.image.metadata import picture_chunks, settings_from_chunks
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.image.thumbnail import MAX_TINY_BYTES
+from hidream_studio.job.ids import new_id
 from hidream_studio.job.record import JobRecord, State, Timings
+from hidream_studio.library.files import RESERVE_BYTES
 from hidream_studio.library.library import Library
 from hidream_studio.library.records import Upload
 
@@ -87,6 +90,30 @@ def test_a_thumbnail_is_small_and_comes_back_when_it_is_lost(library: Library, d
     assert library.upload_thumbnail(upload.hash) == small
 
 
+@pytest.mark.parametrize("damage", [lambda webp: b"", lambda webp: webp[:60], lambda webp: b"words" + webp])
+def test_a_damaged_thumbnail_is_made_anew_and_costs_no_picture(
+    library: Library, data: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    upload = library.add_upload(picture())
+    small = library.upload_thumbnail(upload.hash)
+    file = data / "uploads" / upload.hash[:2] / f"{upload.hash}.webp"
+    file.write_bytes(damage(small))
+    image_id = drawn(library, upload)
+    assert upload.hash in settings_from_chunks(read_text_chunks(library.file_path(image_id))).thumbnails
+    assert file.read_bytes() == small
+
+
+def test_a_picture_is_kept_whatever_is_wrong_with_the_small_ones_of_its_references(
+    library: Library, data: Path
+) -> None:
+    upload = library.add_upload(picture())
+    for path in (data / "uploads" / upload.hash[:2]).iterdir():
+        path.unlink()
+        path.mkdir()
+    image_id = drawn(library, upload)
+    assert settings_from_chunks(read_text_chunks(library.file_path(image_id))).thumbnails == {}
+
+
 def test_what_is_no_picture_leaves_nothing(library: Library, data: Path) -> None:
     with pytest.raises(RequestError, match=r"references\.1 is a text") as refused:
         library.add_upload(b"just words", "a.png", field="references.1")
@@ -110,6 +137,32 @@ def test_a_job_without_a_picture_keeps_its_references(library: Library, state: S
     age(library, kept)
     library.delete_image(drawn(library, other))
     assert is_here(library, kept) and not is_here(library, other)
+
+
+def test_a_job_that_was_cancelled_a_day_ago_needs_its_references_no_more(library: Library) -> None:
+    fresh, stale, shared = (library.add_upload(picture(number)) for number in range(3))
+    long_ago = "2020-01-01T00:00:00.000Z"
+    for uploads, state, ended in (
+        ((fresh, shared), "cancelled", None), ((stale, shared), "cancelled", long_ago), ((shared,), "failed", long_ago),
+    ):  # fmt: skip
+        record = record_of(*uploads)
+        library.add_jobs([record])
+        library.update_job(record.id, state=state, finished_at=ended)
+        gone = record
+    library.sweep_uploads()
+    assert is_here(library, fresh) and is_here(library, shared) and not is_here(library, stale)
+    library.add_jobs([replace(gone, id=new_id(), state="queued")])  # as a retry does
+    with pytest.raises(NotFoundError, match="send it again"):
+        library.upload_path(stale.hash)
+
+
+def test_one_unreadable_file_does_not_keep_the_library_from_opening(library: Library, data: Path) -> None:
+    library.close()
+    folder = data / "uploads" / "ab" / ("ab" * 32)  # in the place of a file
+    folder.mkdir(parents=True)
+    library = Library.open(data)
+    assert folder.is_dir()
+    library.close()
 
 
 def test_an_upload_goes_with_the_last_picture_that_needs_it(library: Library) -> None:
@@ -191,9 +244,10 @@ def test_sending_and_deleting_at_the_same_time_never_loses_a_file(library: Libra
     def send() -> None:
         while not stop.is_set():
             try:
-                library.upload_bytes(library.add_upload(picture()).hash)
-            except NotFoundError:
-                pass  # it went in between, wholly
+                sent = library.add_upload(picture())
+                with library._uploads._changing:  # nothing is deleted meanwhile, so it is here or not, wholly
+                    if is_here(library, sent):
+                        library.upload_bytes(sent.hash)
             except BaseException as error:
                 failures.append(error)
                 raise
@@ -211,6 +265,33 @@ def test_sending_and_deleting_at_the_same_time_never_loses_a_file(library: Libra
         thread.join()
     library.add_upload(picture())
     assert not failures and is_here(library, upload)
+
+
+def test_an_upload_is_not_swept_between_the_look_for_its_file_and_its_new_time(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = library.add_upload(picture())
+    image_id = drawn(library, upload)
+    kept, deleting = library._uploads._keep, threading.Thread(target=library.delete_image, args=(image_id,))
+
+    def keep_late(*args: Any) -> None:
+        deleting.start()
+        deleting.join(0.3)  # it gets as far as it can
+        kept(*args)
+
+    time.sleep(0.002)  # times are kept to the millisecond
+    monkeypatch.setattr(library._uploads, "_keep", keep_late)
+    library.add_upload(picture())
+    deleting.join()
+    assert is_here(library, upload) and library.upload_bytes(upload.hash) == picture()
+
+
+def test_an_upload_leaves_the_reserve_of_the_disk_free(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(library.data)._replace(free=RESERVE_BYTES + len(picture()) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(StorageFullError):
+        library.add_upload(picture())
+    assert [path for path in (library.data / "uploads").rglob("*") if path.is_file()] == []
 
 
 def test_a_pictures_text_names_its_references_with_a_small_picture_of_each(

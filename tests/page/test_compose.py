@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hidream_studio.errors import RequestError
+from hidream_studio.job.loras import LoraAsked
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE, profile_by_id
 from hidream_studio.job.sizes import MAX_AREA_PX
 from hidream_studio.page.state.compose import (
@@ -111,3 +114,20 @@ def test_strengths_of_loras_are_crossed_and_swept():
     assert [request.loras for request in sheet_requests(wanted.sheet(), queue_limit=9)] == list(wanted.loras)
     with pytest.raises(RequestError, match="strength is 3; it must be between -2 and 2"):
         plan(state.changed(loras=(LoraLine(name="ink", strength="3"),)), TINY, random_seed=1)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "count"), [(("0..1/0.1",) * 2, "121"), (("0..1/0.011",) * 8, "4,702,525,276,151,521")]
+)
+def test_more_mixes_of_strengths_than_a_sheet_holds_are_refused_before_one_is_made(strengths, count):
+    lines = tuple(LoraLine(name=f"{index}", strength=strength) for index, strength in enumerate(strengths))
+    with pytest.raises(RequestError, match=f"make {count} mixes; there may be 100") as caught:
+        plan(ComposeState(prompt="a cat", loras=lines), TINY, random_seed=1)
+    assert (caught.value.field, caught.value.limit) == ("loras", 100)
+
+
+def test_what_a_sheet_cannot_hold_is_refused_in_words():
+    wanted = plan(ComposeState(prompt="a cat"), TINY, random_seed=1)
+    with pytest.raises(RequestError) as caught:
+        replace(wanted, loras=tuple((LoraAsked(name=f"{index}"),) for index in range(101))).sheet()
+    assert (caught.value.field, caught.value.limit) == ("loras", 100)

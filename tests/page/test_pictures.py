@@ -7,6 +7,7 @@ from hidream_studio.errors import RequestError
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
 from hidream_studio.job.references import MAX_REFERENCES
+from hidream_studio.page.regions.pictures import _tile as tile
 from hidream_studio.page.state.compose import first_state, plan, recalled, restored_state, stored_state, with_room
 from hidream_studio.page.state.pictures import (
     Picture,
@@ -90,6 +91,15 @@ def test_a_missing_picture_is_named_and_the_same_file_again_takes_its_place():
     found = added(pictures, picture(2))
     assert found == (picture(1), picture(2, role="coat", box=RIGHT))
     assert missing_words(found) == ""
+
+
+def test_of_a_picture_that_is_missing_the_dropped_file_shows_what_it_looked_like():
+    lost, here = tile(picture(1, missing=True, tiny="UklGRg==")), tile(picture(1, tiny="UklGRg=="))
+    assert (lost["thumb"], lost["title"]) == ("data:image/webp;base64,UklGRg==", "1.png · missing")
+    assert here["thumb"].endswith(f"/{1:064x}/thumb")
+    assert tile(picture(1, missing=True))["thumb"] is None
+    with pytest.raises(ValidationError):
+        picture(1, tiny='"><script>')
 
 
 def test_the_same_picture_twice_and_one_too_many_are_refused_by_number():

@@ -3,16 +3,20 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hidream_studio.errors import RequestError
+from hidream_studio.image.metadata import picture_chunks
 from hidream_studio.image.png import encode_png
 from hidream_studio.job.job import pin
 from hidream_studio.job.profiles import profile_by_id
+from hidream_studio.job.record import Timings
+from hidream_studio.job.references import Reference
 from hidream_studio.job.request import GenerationRequest, TextToImageRequest
-from hidream_studio.page.state.compose import first_state
+from hidream_studio.page.state.compose import first_state, restored_state, stored_state
 from hidream_studio.page.state.restore import curl_line, restored_from_file
 
 TINY = profile_by_id("o1-tiny")
@@ -34,6 +38,19 @@ def test_the_text_of_another_program_brings_its_settings_back():
         "a red fox", "blur", "30", "4.5", "99", "512 × 384",
     )  # fmt: skip
     assert state.count == 1
+
+
+def test_a_picture_of_ours_brings_small_pictures_of_its_references_along():
+    reference = Reference("a" * 64, 640, 480, "coat")
+    drawn = replace(job(), references=(reference,))
+    chunks = picture_chunks(
+        drawn, image_id="i", created_at="2026-03-01T09:30:00.125Z", model="m", fingerprint="f", numeric_path="cpu",
+        timings=Timings(), version="0.1.0", thumbnails={reference.hash: b"a small picture"},
+    )  # fmt: skip
+    state, _ = restored_from_file(dropped(encode_png(PIXELS, chunks)), first_state(TINY), TINY)
+    (picture,) = state.pictures
+    assert (picture.role, base64.b64decode(picture.tiny)) == ("coat", b"a small picture")
+    assert restored_state(stored_state(state, TINY), TINY) == (state, ())
 
 
 @pytest.mark.parametrize("data", ["no base64!", dropped(b"GIF89a"), dropped(b""), dropped(encode_png(PIXELS))])

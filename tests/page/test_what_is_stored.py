@@ -39,9 +39,13 @@ def some_of(names: Any) -> st.SearchStrategy[Any]:
     return st.one_of(JSON, st.fixed_dictionaries({}, optional=dict.fromkeys(names, JSON)))
 
 
-COLUMNS = st.one_of(
-    JSON, st.fixed_dictionaries({"state": some_of(ComposeState.model_fields), "profile": st.just("o1-tiny") | JSON})
+STRENGTHS = st.sampled_from(["1", "", "0, 0.5", "0..1/0.1", "0..1/0.02", "-2, 2", "nan", "3"]) | TEXTS
+LORAS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from("abc") | TEXTS, "strength": STRENGTHS}, optional={"hash": JSON}),
+    max_size=9,
 )
+STATES = some_of(ComposeState.model_fields) | st.fixed_dictionaries({"loras": LORAS})
+COLUMNS = st.one_of(JSON, st.fixed_dictionaries({"state": STATES, "profile": st.just("o1-tiny") | JSON}))
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,18 @@ def test_a_forwarded_prefix_that_nobody_set_is_not_believed(client: TestClient) 
 
 @pytest.mark.parametrize(
     "path",
-    ["studio", "/a b", "/a?b", "/..", "/a/./b", "//", "/%41", "/é", "http://x", *(f"/{name}" for name in OWN_NAMES)],
+    [
+        "studio",
+        "/a b",
+        "/a?b",
+        "/..",
+        "/a/./b",
+        "//",
+        "/%41",
+        "/é",
+        "http://x",
+        *(f"/{name}" for name in sorted(OWN_NAMES)),
+    ],
 )
 def test_what_is_no_prefix_or_could_be_taken_for_a_path_of_ours_is_refused(path: str) -> None:
     if path == "//":  # nothing but slashes is no prefix, as "/" is none

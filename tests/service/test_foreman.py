@@ -26,7 +26,7 @@ from hidream_studio.engine.messages import (
     StepBegins,
     StepDone,
 )
-from hidream_studio.errors import ConflictError, LibraryError, OutOfMemoryError
+from hidream_studio.errors import ConflictError, LibraryError, OutOfMemoryError, QueueFullError
 from hidream_studio.image.metadata import picture_facts
 from hidream_studio.image.png import encode_png, read_text_chunks
 from hidream_studio.job.clock import utc_now
@@ -57,9 +57,10 @@ class Workshop:
         self.archive = Archive()
         self.workers = FakeWorkers()
         self.ended: list[tuple[str, str]] = []
+        self.lora_paths: Callable[[Any], dict[str, str]] = lambda loras: {}
         self.foreman = Foreman(
             SPEC, self.workers, patience=Patience(backoff_s=(0.5,) * 9), queue_limit=100, library=library,
-            lora_paths=lambda loras: {},
+            lora_paths=lambda loras: self.lora_paths(loras),
             archive=self.archive, events=EventLog(1), on_end=lambda view: self.ended.append((view.id, view.state)),
             on_worker=lambda state: None,
         )  # fmt: skip
@@ -87,12 +88,12 @@ class Workshop:
     async def add(self, **values: Any) -> ActiveJob:
         asked = {"prompt": "a cat", "seed": 1, "width": 256, "height": 256, "snap_resolution": False, "steps": 2}
         parent = {name: values.pop(name) for name in ("parent_id", "finish_mode", "strength") if name in values}
-        lane = values.pop("lane", None)
+        lane, replaces = values.pop("lane", None), values.pop("replaces", None)
         pinned = pin(GenerationRequest(**{**asked, **values}), profile_by_id("o1-tiny"), lane=lane)
         job = Job.from_dict(pinned.job.to_dict() | parent)
         record = JobRecord(new_id(), "queued", pinned.lane, job, utc_now(), self.foreman.queue.next_order())
         active = ActiveJob(record, 0.1)
-        await self.foreman.admit([active])
+        await self.foreman.admit([active], replaces=replaces)
         return active
 
     async def say(self, *messages: Any) -> None:
@@ -326,6 +327,49 @@ def test_a_disk_that_fills_while_a_job_is_drawn_leaves_no_ghost(at_work: Run, en
         await shop.bring(again, "storing")
         await shop.done()
         assert shop.ended[-1] == (again.id, "finished")
+
+    at_work(test)
+
+
+def test_a_redraw_takes_the_room_of_what_it_replaces_and_cancels_nothing_before_it_is_written(at_work: Run):
+    async def test(shop: Workshop) -> None:
+        old = await shop.add()
+        shop.foreman.queue.limit = 1
+        with full_disk(), pytest.raises(LibraryError):
+            await shop.add(replaces=old)
+        assert not old.cancel_asked and old.stage == "held"
+        new = await shop.add(replaces=old)
+        await shop.say(Cancelled(old.id))
+        await shop.bring(new, "storing")
+        await shop.done()
+        assert shop.ended == [(old.id, "cancelled"), (new.id, "finished")]
+        with pytest.raises(QueueFullError):
+            await shop.add(replaces=await shop.add())  # one that waits and another
+            await shop.add()
+
+    at_work(test)
+
+
+def test_a_job_whose_files_cannot_be_read_for_whatever_reason_ends_and_the_next_is_drawn(at_work: Run):
+    def refuse(loras: Any) -> dict[str, str]:
+        raise MemoryError("no room for the files")
+
+    async def test(shop: Workshop) -> None:
+        draft = await shop.add()
+        await shop.bring(draft, "storing")
+        await shop.done()
+        ghost = await shop.add(parent_id=draft.id, finish_mode="keep-composition", strength=0.5)
+        shop.lora_paths = refuse
+        while not ghost.ended:
+            await asyncio.to_thread(lambda: None)
+        await shop.done()
+        assert shop.ended[-1] == (ghost.id, "failed") and ghost.id not in shop.foreman.active
+        record = shop.library.job(ghost.id)
+        assert (record.state, record.error and record.error.code) == ("failed", "library_unavailable")
+        after = await shop.add()
+        await shop.bring(after, "storing")
+        await shop.done()
+        assert shop.ended[-1] == (after.id, "finished")
 
     at_work(test)
 

@@ -13,8 +13,10 @@ from shutil import disk_usage
 import pytest
 
 from hidream_studio.errors import ConflictError, LoraError, NotFoundError, RequestError, StorageFullError
+from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.loras import LoraAsked, LoraUse
 from hidream_studio.model.checkpoint import Checkpoint, open_checkpoint
+from hidream_studio.page.state.compose import ComposeState, LoraLine, with_loras_of
 from hidream_studio.service import loras
 from hidream_studio.service.loras import LoraEntry, LoraShelf
 from lora_making import make_lora
@@ -86,6 +88,31 @@ def test_one_that_changed_or_is_gone_is_said(shelf: LoraShelf, checkpoint: Check
     with pytest.raises(RequestError, match="no LoRA called 'ink'; there are cat"):
         shelf.found([LoraAsked(name="ink")])
     assert shelf.paths([LoraUse("ink", 0.0, ink.hash)]) == {}  # at strength 0 nobody needs it
+
+
+def test_of_settings_that_are_brought_in_only_the_loras_that_are_here_stay_and_the_others_are_told(
+    shelf: LoraShelf, checkpoint: Checkpoint
+) -> None:
+    asked: list[dict[str, object]] = [
+        {"name": "detail tweaker", "strength": 0.5}, {"name": "cat", "strength": 1.0},
+        {"name": "pen", "hash": shelf.get("ink").hash}, {"name": "cat", "hash": "0" * 64},
+    ]  # fmt: skip
+    known = shelf.with_known(RestoredSettings({"prompt": "a cat", "loras": asked}, "a1111", ("one",)))
+    assert known.request == {"prompt": "a cat", "loras": asked[1:3]}
+    assert known.notes[:2] == ("one", "there is no LoRA called 'detail tweaker'")
+    assert known.notes[2].startswith("the LoRA 'cat' has changed: 0000000000 was asked for")
+    for given in ({"prompt": "a cat"}, {"prompt": "a cat", "loras": asked[1:3]}):
+        settings = RestoredSettings(given, "a1111")
+        assert shelf.with_known(settings) is settings
+    strangers = RestoredSettings({"prompt": "a cat", "loras": asked[:1]}, "a1111")
+    assert shelf.with_known(strangers).request == {"prompt": "a cat"}
+
+
+def test_a_column_that_is_filled_in_has_only_loras_that_are_here(shelf: LoraShelf) -> None:
+    lines = (LoraLine(name="cat", strength="0.5, 1"), LoraLine(name="detail tweaker"))
+    state, lacking = with_loras_of(ComposeState(loras=lines), shelf)
+    assert state.loras == lines[:1]
+    assert lacking == ("there is no LoRA called 'detail tweaker'",)
 
 
 def test_a_broken_file_is_listed_with_its_reason_and_refused(shelf: LoraShelf) -> None:

@@ -18,15 +18,22 @@ class Inbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._messages: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def take(self, *, block: bool) -> ToWorker | None:
-        """The next message; None when there is none and `block` is false."""
-        try:
-            return self._messages.get(block=block)
-        except queue.Empty:
-            return None
+        """The next message; None when there is none and `block` is false, or after a `wake`."""
+        while True:
+            try:
+                message = self._messages.get(block=block)
+            except queue.Empty:
+                return None
+            if message is not None or block:
+                return message
+
+    def wake(self) -> None:
+        """End one wait for a message: something else has happened. May be called from any thread."""
+        self._messages.put(None)
 
     def _read(self) -> None:
         while True:

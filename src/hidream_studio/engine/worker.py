@@ -145,6 +145,11 @@ class _Held:
     render: Iterator[Step] | None = None
     done: int = 0  # steps
 
+    @property
+    def ready(self) -> bool:
+        """Whether a step of it waits for nothing."""
+        return self.pictures.done()
+
     def contender(self) -> Contender:
         draw = self.draw
         begun = self.render is not None
@@ -173,9 +178,10 @@ class Worker:
     def run(self) -> None:
         """Step until told to stop."""
         while self._take_messages():
-            for held in self._held.values():
+            ready = [held for held in self._held.values() if held.ready]
+            for held in ready:
                 self._know_text_bytes(held)
-            contenders = [held.contender() for held in self._held.values()]
+            contenders = [held.contender() for held in ready]
             kept = self._pipeline.kept_text_bytes
             job_id = self._turns.choose(contenders, time.monotonic(), kept_text_bytes=kept)
             if job_id is None:
@@ -188,8 +194,8 @@ class Worker:
         self._encoder.close()
 
     def _take_messages(self) -> bool:
-        """Act on everything that came; wait for something when no job is held. False when told to stop."""
-        while (message := self._inbox.take(block=not self._held)) is not None:
+        """Act on everything that came; wait for something when no job is ready. False when told to stop."""
+        while (message := self._inbox.take(block=not any(held.ready for held in self._held.values()))) is not None:
             if isinstance(message, Stop):
                 return False
             self._act(message)
@@ -201,6 +207,8 @@ class Worker:
             if self._held:  # there is a step to do it beside
                 self._pipeline.prepare(message.job)
             pictures = self._preparer.ask(message.job, message.references)
+            if not pictures.done():
+                pictures.add_done_callback(lambda _: self._inbox.wake())
             # the files have been read, or are about to be: they are not kept a second time
             self._held[message.job_id] = _Held(replace(message, references=()), message.order, pictures)
         elif isinstance(message, Cancel):
@@ -215,7 +223,7 @@ class Worker:
             self._held[message.job_id].order = message.order
 
     def _know_text_bytes(self, held: _Held) -> None:
-        if held.text_bytes is not None or not held.pictures.done():
+        if held.text_bytes is not None:
             return
         try:
             held.text_bytes = self._pipeline.text_bytes(held.draw.job, held.pictures.result())

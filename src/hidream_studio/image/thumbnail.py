@@ -37,6 +37,16 @@ def small_webp(image: Image.Image, side_px: int = UPLOAD_SIDE_PX) -> bytes:
     return _webp(small, _QUALITY)
 
 
+def is_webp(data: bytes) -> bool:
+    """Whether it can be shown: a file may have been cut off, or be empty."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
+
+
 def tiny_webp(webp: bytes) -> bytes:
     """A small picture once more, in at most `MAX_TINY_BYTES`, to stand inside the text of another."""
     with Image.open(io.BytesIO(webp), formats=["WEBP"]) as image:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hidream_studio.errors import LibraryError, StorageFullError
 
+RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
 TEMPORARY_SUFFIX = ".tmp"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MIB = 2**20

@@ -24,6 +24,7 @@ from hidream_studio.job.record import ENDED, JobRecord, State
 from hidream_studio.library import adoption, notes, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
+    RESERVE_BYTES,
     check_free_space,
     make_folder,
     storage_errors,
@@ -39,7 +40,6 @@ from hidream_studio.library.uploads import Uploads
 DATABASE_FILE = "library.sqlite3"
 IMAGES_FOLDER = "images"
 THUMBNAILS_FOLDER = "thumbnails"
-RESERVE_BYTES = 64 * 2**20  # kept free, so that the database can always say what happened
 
 
 class Library:
@@ -314,7 +314,8 @@ class Library:
     def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
         """Keeps a picture as input, once for equal bytes, under the hash of these.
 
-        It goes with the last job and picture that need it, or a day after it was sent and never used.
+        It goes with the last job and picture that need it, or a day after it was sent and never used. A cancelled job
+        needs it for a day.
 
         Raises
         ------
@@ -341,6 +342,10 @@ class Library:
     def upload_thumbnail(self, upload_id: str) -> bytes:
         """A small WebP of it. Raises NotFoundError, LibraryError."""
         return self._uploads.thumbnail(upload_id)
+
+    def sweep_uploads(self) -> None:
+        """Lets go of uploads that nothing needs any more; to be called now and then."""
+        self._uploads.sweep()
 
     def with_known_references(self, settings: RestoredSettings) -> RestoredSettings:
         """The settings with those references that are here, and their boxes; what is missing is told. Reads no disk."""

@@ -6,6 +6,7 @@ The table is also held in memory, so that asking for an upload's size reads no d
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,19 +21,26 @@ from sqlalchemy.orm import Session
 from hidream_studio.errors import LibraryError, NotFoundError, RequestError
 from hidream_studio.image.intake import read_picture
 from hidream_studio.image.metadata import RestoredSettings
-from hidream_studio.image.thumbnail import small_webp, tiny_webp
+from hidream_studio.image.thumbnail import is_webp, small_webp, tiny_webp
 from hidream_studio.job.clock import utc_now, utc_text
 from hidream_studio.job.job import Job
 from hidream_studio.job.record import JobRecord
 from hidream_studio.job.request import UPLOAD_ID
 from hidream_studio.job.values import shared_fields
 from hidream_studio.library.database import Database
-from hidream_studio.library.files import check_free_space, make_folder, storage_errors, sweep_temporary, write_durably
+from hidream_studio.library.files import (
+    RESERVE_BYTES,
+    check_free_space,
+    make_folder,
+    storage_errors,
+    sweep_temporary,
+    write_durably,
+)
 from hidream_studio.library.models import JobRow, JobUploadRow, UploadRow
 from hidream_studio.library.records import Upload
 
 UPLOADS_FOLDER = "uploads"
-UNUSED_KEPT = timedelta(hours=24)  # of an upload that no job was ever drawn from
+UNUSED_KEPT = timedelta(hours=24)  # of an upload that no job was ever drawn from, or cancelled ones alone
 MAX_NAME_CHARS = 200
 THUMBNAIL_SUFFIX = ".webp"
 
@@ -58,33 +66,38 @@ class Uploads:
             self._known = {row.hash: _upload(row) for row in session.scalars(select(UploadRow))}
         for path in sorted(self._folder.glob("*/*")):
             if re.fullmatch(UPLOAD_ID, path.name) and path.name not in self._known:
-                self._adopt(path)
+                try:
+                    self._adopt(path)
+                except OSError as error:  # one file, which must not keep the others from their pictures
+                    logging.getLogger(__name__).warning("%s cannot be read and is left alone: %s", path, error)
 
     def add(self, data: bytes, name: str | None, *, field: str) -> Upload:
         """Keep a picture, once. See `Library.add_upload`."""
         key = hashlib.sha256(data).hexdigest()
-        known = self._known.get(key)
-        if known is None or not self._path(key).is_file():
-            with self._reading:
-                taken = read_picture(data, field=field)
-                small = small_webp(taken.picture)
-            width, height = taken.picture.size
-            known = Upload(key, taken.media_type, width, height, len(data), _shown_name(name), taken.notes)
-            with self._changing:
-                check_free_space(self._folder, len(data))
-                write_durably(self._thumbnail_path(key), small)
-                write_durably(self._path(key), data)
+        with self._changing:  # else it could be swept between the look and its new time
+            known = self._known.get(key)
+            if known is not None and self._path(key).is_file():
                 self._keep(known)
-        else:
-            with self._changing:
-                self._keep(known)
+                return known
+        with self._reading:
+            taken = read_picture(data, field=field)
+            small = small_webp(taken.picture)
+        width, height = taken.picture.size
+        known = Upload(key, taken.media_type, width, height, len(data), _shown_name(name), taken.notes)
+        with self._changing:
+            check_free_space(self._folder, len(data) + RESERVE_BYTES)
+            write_durably(self._thumbnail_path(key), small)
+            write_durably(self._path(key), data)
+            self._keep(known)
         return known
 
     def get(self, upload_id: str) -> Upload:
         """Reads no disk. Raises NotFoundError."""
         upload = self._known.get(upload_id)
         if upload is None:
-            raise NotFoundError(f"there is no upload {upload_id[:12]}; it may have gone with the last job that used it")
+            raise NotFoundError(
+                f"there is no upload {upload_id[:12]}; it may have gone with the last job that used it: send it again"
+            )
         return upload
 
     def path(self, upload_id: str) -> Path:
@@ -95,13 +108,16 @@ class Uploads:
         return path
 
     def thumbnail(self, upload_id: str) -> bytes:
-        """A small WebP, made anew where it has vanished. Raises NotFoundError, LibraryError."""
+        """A small WebP, made anew where it has vanished or is damaged. Raises NotFoundError, LibraryError."""
         path = self._thumbnail_path(self.get(upload_id).hash)
         with storage_errors(path):
-            if path.is_file():
-                return path.read_bytes()
+            if path.is_file() and is_webp(kept := path.read_bytes()):
+                return kept
+        source = self.path(upload_id)
+        with storage_errors(source):
+            data = source.read_bytes()
         try:
-            small = small_webp(read_picture(self.path(upload_id).read_bytes()).picture)
+            small = small_webp(read_picture(data).picture)
         except RequestError as error:
             raise LibraryError(f"the file of upload {upload_id[:12]} is damaged: {error.message}") from error
         write_durably(path, small)
@@ -111,8 +127,12 @@ class Uploads:
         """Very small pictures of a job's references, by their hash; of those that can be had."""
         found = {}
         for reference in job.references:
-            with suppress(NotFoundError, LibraryError):
+            try:
                 found[reference.hash] = tiny_webp(self.thumbnail(reference.hash))
+            except (NotFoundError, LibraryError):
+                continue
+            except Exception:  # the picture itself must be kept, whatever is wrong with these
+                logging.getLogger(__name__).exception("no small picture of upload %s", reference.hash[:12])
         return found
 
     def known_of(self, settings: RestoredSettings) -> RestoredSettings:
@@ -148,7 +168,10 @@ class Uploads:
             tie(session, record.id, (reference.hash for reference in record.job.references))
 
     def sweep(self) -> None:
-        """Let go of what no job and no picture needs: at once where one did, a day after it was sent where none did."""
+        """Let go of what no job and no picture needs.
+
+        At once where one did, a day after it was sent where none did, a day after they ended where cancelled ones did.
+        """
         with self._changing:
             with self._database.writing() as session:
                 gone = [row.hash for row in session.scalars(_needless())]
@@ -195,10 +218,11 @@ def tie(session: Session, job_id: str, hashes: Iterable[str]) -> None:
 def _needless() -> Select[UploadRow]:
     """The query for uploads that can go."""
     links = select(JobUploadRow).where(JobUploadRow.upload_hash == UploadRow.hash)
-    # a finished job whose picture was deleted will not be drawn again; every other may
-    needed = links.join(JobRow, JobRow.id == JobUploadRow.job_id).where(
-        (JobRow.state != "finished") | JobRow.image_id.is_not(None)
-    )
+    # a finished job whose picture was deleted will not be drawn again, nor one that was cancelled long ago
+    old = utc_text(datetime.now(UTC) - UNUSED_KEPT)
+    drawn_and_deleted = (JobRow.state == "finished") & JobRow.image_id.is_(None)
+    cancelled_long_ago = (JobRow.state == "cancelled") & (func.coalesce(JobRow.finished_at, JobRow.created_at) < old)
+    needed = links.join(JobRow, JobRow.id == JobUploadRow.job_id).where(~drawn_and_deleted & ~cancelled_long_ago)
     last_use = (
         select(func.max(JobRow.created_at))
         .join(JobUploadRow, JobRow.id == JobUploadRow.job_id)
@@ -206,7 +230,6 @@ def _needless() -> Select[UploadRow]:
         .scalar_subquery()
     )
     used_since_sent = UploadRow.added_at <= last_use  # else somebody has sent it anew, and is about to use it
-    old = utc_text(datetime.now(UTC) - UNUSED_KEPT)
     return select(UploadRow).where(~exists(needed)).where(used_since_sent | (UploadRow.added_at < old))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 from hidream_studio.errors import NotFoundError
 from hidream_studio.image.sheet import Cell, contact_sheet_png
+from hidream_studio.job.job import Job
+from hidream_studio.job.sizes import PATCH_PX
 from hidream_studio.library.library import Library
 from hidream_studio.page import words
 from hidream_studio.page.state.cells import contact_axes
@@ -62,11 +64,15 @@ def _newest_tries(versions: list[Version]) -> list[Version]:
 
     Otherwise two would claim one place, and the sheet would lose its rows and columns.
     """
-    tries: dict[tuple[Any, ...], Version] = {}
+    tries: dict[Job, Version] = {}
     for version in sorted(versions, key=lambda version: version.key):
-        job = version.job
-        tries[job.seed, job.steps, job.guidance_scale, job.requested_width, job.requested_height] = version
+        tries[_as_asked(version.job)] = version
     return list(tries.values())
+
+
+def _as_asked(job: Job) -> Job:
+    """Without what a smaller try changes, and without the draft."""
+    return replace(job, width=PATCH_PX, height=PATCH_PX, preset=None, snap_resolution=False, parent_id=None)
 
 
 def title_of(version: Version) -> str:

@@ -22,6 +22,7 @@ from hidream_studio.page.regions.inspector import Inspector
 from hidream_studio.page.regions.overlays import Overlays
 from hidream_studio.page.regions.sheet import SheetRegion
 from hidream_studio.page.regions.tray import Tray
+from hidream_studio.page.state.compose import with_loras_of
 from hidream_studio.page.state.guard import Guard, explain
 from hidream_studio.page.state.pictures import missing_words
 from hidream_studio.page.state.restore import restored_from_file, says_nothing
@@ -111,6 +112,8 @@ class Page:
             else:
                 session.say(explain(error), *use)
             return
+        state, lacking = with_loras_of(state, session.studio.loras)
+        notes += lacking
         pictures = session.uploads.found(state.pictures)
         session.column.write(state.changed(pictures=pictures))
         remarks = [f"Mind: {'; '.join(notes)}."] if notes else []

@@ -94,15 +94,15 @@ def list_images(
     openapi_extra=_PICTURE_BODY,
     summary="Bring back the settings of a PNG, JPEG or WebP: ours, or those of another program",
 )
-async def import_picture(request: Request, library: LibraryOfApp, root_path: RootPath) -> dict[str, Any]:
+async def import_picture(request: Request, studio: StudioOfApp, root_path: RootPath) -> dict[str, Any]:
     """The body is the file itself, or a form with one. Its pixels are not decoded.
 
     Texts of A1111, Forge, SD.Next and Civitai are read, those of SwarmUI, Fooocus and InvokeAI, and simple graphs of
     ComfyUI; `notes` say what a text cannot carry.
     """
     data = await sent_file(request)
-    result = await asyncio.to_thread(library.import_picture, data)
-    answer: dict[str, Any] = {"settings": result.settings}
+    result = await asyncio.to_thread(studio.library.import_picture, data)
+    answer: dict[str, Any] = {"settings": studio.loras.with_known(result.settings)}
     return answer | ({"image": image_to_dict(result.record, root_path)} if result.record is not None else {})
 
 

@@ -142,14 +142,15 @@ class Foreman:
         if self.worker.failed:
             raise WorkerError(f"the model cannot be used: {self.worker.reason}")
 
-    async def admit(self, jobs: list[ActiveJob]) -> list[JobView]:
-        """Write the jobs down, then queue them: all or none.
+    async def admit(self, jobs: list[ActiveJob], *, replaces: ActiveJob | None = None) -> list[JobView]:
+        """Write the jobs down, then queue them: all or none. `replaces` is cancelled then, and takes no room before.
 
         Raises WorkerError, QueueFullError, LibraryError, and NotFoundError where a draft has vanished, LoraError where
         a LoRA has.
         """
         self.check_working()
-        self.queue.check_room(len(jobs) + self._arriving, retry_after_s=self._retry_after_s(len(jobs)))
+        freed = replaces is not None and replaces.not_begun
+        self.queue.check_room(len(jobs) + self._arriving - freed, retry_after_s=self._retry_after_s(len(jobs)))
         self._arriving += len(jobs)
         try:
             for active in jobs:
@@ -159,6 +160,8 @@ class Foreman:
             await self._archive.write(self._library.add_jobs, [active.record for active in jobs])
         finally:
             self._arriving -= len(jobs)
+        if replaces is not None and not replaces.ended:
+            self.ask_cancel(replaces)
         for active in jobs:
             self.queue.add(active)
         views = self._news.queued(jobs)
@@ -268,7 +271,7 @@ class Foreman:
         try:
             await self._ledger.store(draft, message.png)
         except Exception as error:  # noqa: BLE001  the job must end, whatever happened to its file
-            self._end(active, "failed", error=_storing_failed(error))
+            self._end(active, "failed", error=_said(error, "the picture could not be stored"))
             return
         active.end("finished", image_id=active.id, elapsed_s=draft.elapsed_s, timings=message.timings)
         self._tell_end(active)
@@ -312,9 +315,9 @@ class Foreman:
         """Pictures travel with the job: the worker may be on another machine. Of LoRAs, hash and path do."""
         try:
             files = await asyncio.to_thread(self._read_files, active)
-        except StudioError as error:
+        except Exception as error:  # noqa: BLE001  the job must end, whatever its files are
             if not active.ended:
-                self._end(active, "failed", error=JobError(error.code, error.message))
+                self._end(active, "failed", error=_said(error, "the files of a job could not be read"))
             return
         if active.ended:
             return
@@ -380,11 +383,11 @@ class Foreman:
         task.add_done_callback(self._tasks.discard)
 
 
-def _storing_failed(error: Exception) -> JobError:
+def _said(error: Exception, what: str) -> JobError:
     if isinstance(error, StudioError):
         return JobError(error.code, error.message)
-    logging.getLogger(__name__).error("a picture could not be stored", exc_info=error)
-    return JobError(LibraryError.code, f"the picture could not be stored: {type(error).__name__}: {error}")
+    logging.getLogger(__name__).error("%s", what, exc_info=error)
+    return JobError(LibraryError.code, f"{what}: {type(error).__name__}: {error}")
 
 
 def _died_too_often(times: int, reason: str, code: str) -> JobError:

@@ -17,11 +17,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hidream_studio.errors import ConflictError, LoraError, NotFoundError, RequestError
+from hidream_studio.image.metadata import RestoredSettings
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.ids import new_id
 from hidream_studio.job.loras import HASH_CHARS_SHOWN, LoraAsked, LoraName, LoraUse
-from hidream_studio.library.files import TEMPORARY_SUFFIX, check_free_space, storage_errors
-from hidream_studio.library.library import RESERVE_BYTES
+from hidream_studio.library.files import RESERVE_BYTES, TEMPORARY_SUFFIX, check_free_space, storage_errors
 from hidream_studio.model.config import ModelConfig
 from hidream_studio.model.lora_file import MAX_FILE_BYTES, LoraFile, read_lora
 
@@ -105,20 +105,40 @@ class LoraShelf:
         pairs = [self._find(one, f"{field}.{index}") for index, one in enumerate(asked)]
         return tuple(lora for lora, _ in pairs), tuple(told for _, told in pairs if told is not None)
 
+    def lacking(self, name: str, hash_: str | None) -> str | None:
+        """Why no file is the one that is meant; None: one is, be it usable or not."""
+        named = self._entries.get(name)
+        if hash_ is not None and self.by_hash(hash_) is not None:
+            return None
+        if named is None:
+            return f"there is no LoRA called {name!r}"
+        if hash_ is None or named.hash is None:  # its content is still being read
+            return None
+        return (
+            f"the LoRA {name!r} has changed: {hash_[:HASH_CHARS_SHOWN]} was asked for, it is "
+            f"{named.hash[:HASH_CHARS_SHOWN]} now; without its hash it is drawn as it is"
+        )
+
+    def with_known(self, settings: RestoredSettings) -> RestoredSettings:
+        """The settings with those LoRAs that are here; of the others the notes tell."""
+        asked = settings.request.get("loras") or ()
+        lacks = [self.lacking(one["name"], one.get("hash")) for one in asked]
+        if not any(lacks):
+            return settings
+        request = {name: value for name, value in settings.request.items() if name != "loras"}
+        if kept := [one for one, why in zip(asked, lacks, strict=True) if why is None]:
+            request["loras"] = kept
+        return replace(settings, request=request, notes=(*settings.notes, *filter(None, lacks)))
+
     def _find(self, asked: LoraAsked, field: str) -> tuple[LoraAsked, Adjustment | None]:
+        if (why := self.lacking(asked.name, asked.hash)) is not None:
+            raise RequestError(why + ("" if asked.name in self._entries else self._those_there()), field=field)
         named = self._entries.get(asked.name)
         entry = named if asked.hash is None or (named is not None and named.hash == asked.hash) else None
         if entry is None and asked.hash is not None:
             entry = self.by_hash(asked.hash)
         if entry is None:
-            if named is not None and named.hash is None:  # its content is still being read
-                return asked, None
-            if named is not None:
-                raise RequestError(
-                    f"the LoRA {asked.name!r} has changed: {str(asked.hash)[:HASH_CHARS_SHOWN]} was asked for, it is "
-                    f"{str(named.hash)[:HASH_CHARS_SHOWN]} now; without its hash it is drawn as it is", field=field,
-                )  # fmt: skip
-            raise RequestError(f"there is no LoRA called {asked.name!r}{self._those_there()}", field=field)
+            return asked, None
         if entry.problem is not None:
             raise RequestError(f"the LoRA {entry.name!r} cannot be used: {entry.problem}", field=field)
         told = None

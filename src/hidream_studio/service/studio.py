@@ -48,6 +48,7 @@ from hidream_studio.service.views import (
 from hidream_studio.settings import Settings
 
 WATCH_LORAS_S = 2.0
+SWEEP_UPLOADS_S = 3600.0
 CANCEL_SEEN_S = 1.0  # how long `cancel` waits for the job's end before it answers
 LIVE_STATES: frozenset[State] = frozenset({"queued", "running"})
 
@@ -71,7 +72,7 @@ class Studio:
         self.library = library
         self._resolver = Resolver(settings, library.cost_samples(), library.upload)
         self.loras = self._resolver.loras
-        self._watching: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._events = EventLog(time.time_ns() // 1_000_000)
         self._archive = Archive()
         self._listeners: list[Callable[[JobView], None]] = []
@@ -104,7 +105,7 @@ class Studio:
     async def start(self) -> None:
         """Put back what the last run left, and start the worker. Returns at once; `health` tells when it is ready."""
         await asyncio.to_thread(self.loras.scan, hashes=False)
-        self._watching = asyncio.create_task(self._watch_loras())
+        self._chores = [asyncio.create_task(work) for work in (self._watch_loras(), self._sweep_uploads())]
         pending = await self._archive.write(self.library.pending_jobs)
         left = await self._archive.write(self.library.jobs_of_other_versions)
         self._of_other_versions = [view_of(record) for record in left]
@@ -123,8 +124,8 @@ class Studio:
         if self._stopped:
             return
         self._stopped = True
-        if self._watching is not None:
-            self._watching.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await self._foreman.stop()
         self._resolver.close()
         self._events.close()
@@ -180,18 +181,15 @@ class Studio:
     async def replace(
         self, request: GenerationRequest, *, lane: Lane | None = "draft", replaces: str | None = None
     ) -> JobView:
-        """Cancel `replaces` (when it has not ended) and queue `request`, in one call. Raises as `submit`.
+        """Queue `request` and cancel `replaces` (when it has not ended), in one call. Raises as `submit`.
 
-        Nothing is cancelled when `request` cannot be drawn.
+        Nothing is cancelled when `request` is not queued; the room of the other counts as free.
         """
         request = await self.keep_references(request)
         await self._look_for_loras([request])
         pinned = self._resolver.pin(request, lane)
-        self._foreman.check_working()
         old = None if replaces is None else self._foreman.active.get(replaces)
-        if old is not None and not old.ended:
-            self._foreman.ask_cancel(old)
-        return (await self._admit([(pinned, _as_asked(request))], None))[0]
+        return (await self._admit([(pinned, _as_asked(request))], None, replaces=old))[0]
 
     async def add_upload(self, data: bytes, name: str | None = None, *, field: str = "file") -> Upload:
         """Keep a picture as input. Raises RequestError, StorageFullError, LibraryError: see `Library.add_upload`."""
@@ -419,6 +417,15 @@ class Studio:
                 logging.getLogger(__name__).exception("the folder of LoRAs could not be looked through")
             await asyncio.sleep(WATCH_LORAS_S)
 
+    async def _sweep_uploads(self) -> None:
+        """The library does so itself when it is opened, and when a picture is deleted."""
+        while True:
+            await asyncio.sleep(SWEEP_UPLOADS_S)
+            try:
+                await asyncio.to_thread(self.library.sweep_uploads)
+            except Exception:  # a full disk, say: it is tried again
+                logging.getLogger(__name__).exception("uploads that nothing needs were not deleted")
+
     async def _look_for_loras(self, requests: Sequence[GenerationRequest]) -> None:
         """Those that are asked for, as they are on disk now."""
         asked = {lora for request in requests for lora in request.loras or ()}
@@ -447,7 +454,13 @@ class Studio:
             return JobError(error.code, error.message)
         return None
 
-    async def _admit(self, plans: list[tuple[PinnedJob, dict[str, Any]]], sheet_id: str | None) -> list[JobView]:
+    async def _admit(
+        self,
+        plans: list[tuple[PinnedJob, dict[str, Any]]],
+        sheet_id: str | None,
+        *,
+        replaces: ActiveJob | None = None,
+    ) -> list[JobView]:
         jobs = []
         prompts: set[str] = set()  # of this sheet, which are read once
         for job_id, (pinned, asked) in zip(new_ids(len(plans)), plans, strict=True):
@@ -459,7 +472,7 @@ class Studio:
                 estimate_s=predicted.seconds, sheet_id=sheet_id,
             )  # fmt: skip
             jobs.append(ActiveJob(record, predicted.step_s))
-        writing = asyncio.create_task(self._foreman.admit(jobs))
+        writing = asyncio.create_task(self._foreman.admit(jobs, replaces=replaces))
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:

@@ -169,7 +169,7 @@ export default {
         :style="lifted(index)">
         <button class="picture-thumb" :aria-label="'Picture ' + (index + 1) + ', ' + picture.name + (picture.missing ? ', missing' : '') + '. Shift and arrows move it, Delete takes it out.'"
           :title="picture.title" @pointerdown="press(index, $event)" @click="clicked(index)" @keydown="keyed(index, $event)">
-          <img v-if="!picture.missing" :src="picture.thumb" alt="" draggable="false"><span v-else>missing</span>
+          <img v-if="picture.thumb" :src="picture.thumb" alt="" draggable="false"><span v-else>missing</span>
           <b class="picture-number">{{ places[index] + 1 }}</b></button>
         <button class="picture-remove" :aria-label="'Take out picture ' + (index + 1)" title="Take out" @click="$emit('remove', index)"><i class="icon icon-close"></i></button>
         <input class="picture-name" :value="picture.name" maxlength="40" :aria-label="'Name of picture ' + (index + 1)" :title="picture.name" autocomplete="off" spellcheck="false"

@@ -192,14 +192,21 @@ def large(picture: Picture, session: Session) -> dict[str, Any]:
 
 def _tile(picture: Picture) -> dict[str, Any]:
     """A picture as components/pictures.js and boxes.js take it."""
-    size = "" if picture.missing else words.size(*picture.size)
+    size = "missing" if picture.missing else words.size(*picture.size)
     return {
         "id": picture.upload_id,
         "name": picture.name,
         "title": " · ".join(filter(None, (picture.name, size))),
-        "thumb": None if picture.missing else upload_thumbnail(picture.upload_id),
+        "thumb": _thumb(picture),
         "missing": picture.missing,
     }
+
+
+def _thumb(picture: Picture) -> str | None:
+    """Where it is to be had; of one that is missing, what the dropped file shows of it."""
+    if not picture.missing:
+        return upload_thumbnail(picture.upload_id)
+    return f"data:image/webp;base64,{picture.tiny}" if picture.tiny else None
 
 
 def _box(values: list[float]) -> Box4:

@@ -19,17 +19,17 @@ from hidream_studio.job.request import MAX_SEED, GenerationRequest, JobRequest, 
 from hidream_studio.job.sizes import MIN_SIDE_PX, PATCH_PX, drawable
 from hidream_studio.job.validation import parse_request, request_error
 from hidream_studio.page import words
-from hidream_studio.page.state.fields import guidance_of, seeds_of, sizes_of, steps_of, strengths_of
+from hidream_studio.page.state.fields import MAX_VALUES, guidance_of, seeds_of, sizes_of, steps_of, strengths_of
 from hidream_studio.page.state.pictures import (
     Picture,
     Pictures,
     asked_for,
     keeps_aspect,
-    pictures_asked,
     pictures_of,
     references_of,
 )
 from hidream_studio.page.state.remembered import readable
+from hidream_studio.service.loras import LoraShelf
 
 MAX_TEXT_CHARS = 100_000  # kept of a prompt as it is typed; how many can be drawn is the request's to say
 MAX_LINE_CHARS = 2000
@@ -116,14 +116,18 @@ class Plan:
         return tuple(axis for axis in every if len(axis.values) > 1)
 
     def sheet(self) -> SheetRequest:
-        return SheetRequest(
-            request=self.request,
-            seeds=list(self.seeds),
-            steps=list(self.steps),
-            guidance_scale=list(self.guidance),
-            sizes=list(self.sizes),
-            loras=list(self.loras) if len(self.loras) > 1 else None,
-        )
+        """All of them. Raises RequestError where a list is longer than a sheet's may be."""
+        try:
+            return SheetRequest(
+                request=self.request,
+                seeds=list(self.seeds),
+                steps=list(self.steps),
+                guidance_scale=list(self.guidance),
+                sizes=list(self.sizes),
+                loras=list(self.loras) if len(self.loras) > 1 else None,
+            )
+        except ValidationError as error:
+            raise request_error(error.errors(include_url=False)) from None
 
 
 def base_preset(state: ComposeState, profile: ModelProfile) -> Preset:
@@ -214,8 +218,12 @@ def plan(state: ComposeState, profile: ModelProfile, *, random_seed: int, prompt
 
 
 def mixes_of(lines: Sequence[LoraLine]) -> tuple[tuple[LoraAsked, ...], ...]:
-    """Every strength of one crossed with those of the others. Raises RequestError."""
+    """Every strength of one crossed with those of the others. Raises RequestError, also where they are too many."""
     strengths = [strengths_of(line.strength) or (1.0,) for line in lines]
+    if (count := math.prod(map(len, strengths))) > MAX_VALUES:  # before any is made
+        raise RequestError(
+            f"the LoRAs' strengths make {count:,} mixes; there may be {MAX_VALUES}", field="loras", limit=MAX_VALUES
+        )
     try:
         return tuple(
             tuple(
@@ -226,6 +234,13 @@ def mixes_of(lines: Sequence[LoraLine]) -> tuple[tuple[LoraAsked, ...], ...]:
         )
     except ValidationError as error:
         raise RequestError(f"a LoRA's {error.errors()[0]['loc'][0]} cannot be used", field="loras") from None
+
+
+def with_loras_of(state: ComposeState, shelf: LoraShelf) -> tuple[ComposeState, tuple[str, ...]]:
+    """The column with those LoRAs that are here, and why the others are not, a clause each."""
+    lacks = [shelf.lacking(line.name, line.hash) for line in state.loras]
+    kept = tuple(line for line, why in zip(state.loras, lacks, strict=True) if why is None)
+    return state.changed(loras=kept), tuple(filter(None, lacks))
 
 
 def recalled(job: Job, state: ComposeState, profile: ModelProfile) -> ComposeState:
@@ -245,13 +260,12 @@ def not_recalled(job: Job, profile: ModelProfile) -> str:
 
 
 def with_request(
-    request: GenerationRequest, state: ComposeState, profile: ModelProfile, pictures: Pictures | None = None
+    request: GenerationRequest, state: ComposeState, profile: ModelProfile, pictures: Pictures
 ) -> ComposeState:
     """The column filled in from a request; what that does not mention keeps what stands there.
 
-    `pictures` are its references where more is known of them than the request says.
+    `pictures` are its references, with what is known of them beside the request.
     """
-    pictures = pictures_asked(request) if pictures is None else pictures
     changes: dict[str, Any] = {
         "prompt": request.prompt,
         "negative": request.negative_prompt or "",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hidream_studio.errors import RequestError
+from hidream_studio.image.thumbnail import MAX_TINY_BYTES
 from hidream_studio.job.job import Job
 from hidream_studio.job.references import MAX_REFERENCES, Reference
 from hidream_studio.job.request import MAX_ROLE_CHARS, Box4, GenerationRequest
@@ -29,6 +31,7 @@ class Picture(BaseModel):
     role: Annotated[str, Field(min_length=1, max_length=MAX_ROLE_CHARS)] | None = None  # as somebody called it
     box: Box4 | None = None
     missing: bool = False  # its file is not in this library
+    tiny: Annotated[str, Field(max_length=2 * MAX_TINY_BYTES, pattern="^[A-Za-z0-9+/=]*$")] = ""  # base64 WebP, then
 
     @property
     def name(self) -> str:
@@ -145,12 +148,15 @@ def layout_of(pictures: Pictures) -> tuple[Box4, ...]:
     return tuple(box for box in boxes if box is not None)
 
 
-def pictures_asked(request: GenerationRequest) -> Pictures:
-    """A request's that are known by their hash; how large they are, and called, is the library's to say."""
+def pictures_asked(request: GenerationRequest, tiny: Mapping[str, str] = MappingProxyType({})) -> Pictures:
+    """A request's that are known by their hash; how large they are, and called, is the library's to say.
+
+    `tiny` are very small pictures of them, base64 WebP, by that hash.
+    """
     references = request.references or ()
     boxes = (*(request.layout or ()), *(None for _ in references))
     return tuple(
-        Picture(upload_id=one.upload_id, role=one.role or None, box=box)
+        Picture(upload_id=one.upload_id, role=one.role or None, box=box, tiny=tiny.get(one.upload_id, ""))
         for one, box in zip(references, boxes, strict=False)
         if one.upload_id is not None
     )

@@ -14,6 +14,7 @@ from hidream_studio.job.profiles import ModelProfile
 from hidream_studio.job.request import GenerationRequest
 from hidream_studio.job.validation import parse_request
 from hidream_studio.page.state.compose import ComposeState, with_request
+from hidream_studio.page.state.pictures import pictures_asked
 
 
 def restored_from_file(
@@ -32,7 +33,8 @@ def restored_from_file(
     unread = tuple(f"the text {name!r} was passed over: it is too large" for name in left_out if name in KNOWN_TEXTS)
     settings = settings_from_chunks(file.texts, file.unread + unread)
     request = parse_request(GenerationRequest, settings.request)
-    return with_request(request, state, profile), settings.notes
+    pictures = pictures_asked(request, settings.thumbnails)
+    return with_request(request, state, profile, pictures), settings.notes
 
 
 def says_nothing(data: str, left_out: tuple[str, ...]) -> bool:

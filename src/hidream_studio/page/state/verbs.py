@@ -6,10 +6,11 @@ import asyncio
 
 from hidream_studio.errors import ConflictError
 from hidream_studio.job.profiles import PresetId
+from hidream_studio.page import words
 from hidream_studio.page.state.cells import SheetModel
 from hidream_studio.page.state.choice import Choice
 from hidream_studio.page.state.column import Column
-from hidream_studio.page.state.compose import not_recalled, recalled
+from hidream_studio.page.state.compose import not_recalled, recalled, with_loras_of
 from hidream_studio.page.state.finishing import Finishing
 from hidream_studio.page.state.guard import Guard
 from hidream_studio.page.state.pictures import missing_words
@@ -141,9 +142,11 @@ class Verbs:
             self._say(f"These settings cannot be recalled: {front.unreadable}.")
         elif front is not None:
             state = recalled(front.job, self._column.state, self._studio.profile)
+            state, lacking = with_loras_of(state, self._studio.loras)
             pictures = self._uploads.found(state.pictures)
             self._column.write(state.changed(pictures=pictures))
-            notes = (not_recalled(front.job, self._studio.profile), missing_words(pictures))
+            notes = [not_recalled(front.job, self._studio.profile), missing_words(pictures)]
+            notes += map(words.sentence, lacking)
             self._say(" ".join((f"Recalled the settings of seed {front.job.seed}.", *filter(None, notes))))
 
     def recall_seed(self, root: str) -> None:
