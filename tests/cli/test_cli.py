@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from hidream_studio.cli import main
+from hidream_studio.cli.generate import NOT_TOLD
 from hidream_studio.image.png import read_text_chunks
+from hidream_studio.job.job import Job
 
 SMALL = ("--width", "256", "--height", "256", "--no-snap", "--steps", "2", "--seed", "1")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -152,6 +155,11 @@ def test_generate_as_json_tells_all_that_is_known(
     assert facts["adjustments"][0]["field"] == "width"
     assert set(facts["timings"]) == {"text_s", "steps_s", "decode_s", "png_s"}
     assert facts["numeric_path"].startswith("cpu-fp32")
+    asked = {field.name for field in fields(Job)} - NOT_TOLD - {"references", "layout", "keep_aspect", "loras"}
+    assert set(facts) == asked | {
+        "path", "id", "cfg", "requested", "adjustments", "elapsed_s", "timings", "precision", "model", "fingerprint",
+        "numeric_path",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

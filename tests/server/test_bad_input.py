@@ -11,6 +11,7 @@ import pytest
 from odd_pictures import png
 from studio_serving import SMALL, StudioServer
 
+from hidream_studio.job.request import MAX_PICTURE_BYTES
 from hidream_studio.server.body_limit import (
     JSON_LIMIT_BYTES,
     PICTURES_JSON_LIMIT_BYTES,
@@ -117,12 +118,26 @@ def test_a_body_over_the_limit_is_413_with_or_without_its_length(server: StudioS
 
 
 def test_only_calls_that_take_pictures_may_be_large() -> None:
+    form = "multipart/form-data; boundary=x"
     for path in ("/generate/t2i", "/api/jobs", "/api/sheets", "/api/estimate", "/api/resolve"):
-        assert limit_for(path) == PICTURES_JSON_LIMIT_BYTES
+        assert limit_for(path, form) == limit_for(path) == PICTURES_JSON_LIMIT_BYTES
     for path in ("/api/uploads", "/generate/edit", "/v1/images/edits"):
-        assert limit_for(path) == PICTURES_LIMIT_BYTES
+        assert limit_for(path, form) == PICTURES_LIMIT_BYTES
+    for path in ("/generate/edit", "/v1/images/edits"):
+        assert limit_for(path, "application/json") == PICTURES_JSON_LIMIT_BYTES
+    assert limit_for("/api/uploads", "image/png") == MAX_PICTURE_BYTES
     for path in ("/api/queue/clear", "/v1/images/generations", "/login", "/api/uploads/x", "/api/jobs/x"):
-        assert limit_for(path) == JSON_LIMIT_BYTES
+        assert limit_for(path, form) == JSON_LIMIT_BYTES
+
+
+@pytest.mark.parametrize("path", ["/generate/edit", "/api/jobs"])
+def test_a_large_picture_in_json_is_told_to_be_uploaded_first(server: StudioServer, path: str) -> None:
+    large = b'{"references": [{"image": "' + b"a" * PICTURES_JSON_LIMIT_BYTES + b'"}]}'
+    for content in (large, iter([large])):
+        answer = server.client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["error"]["limit"] == PICTURES_JSON_LIMIT_BYTES
+        assert "send large pictures to /api/uploads" in answer.json()["error"]["message"]
 
 
 def test_pictures_for_a_model_that_sees_none_are_refused_before_they_are_queued(server: StudioServer) -> None:

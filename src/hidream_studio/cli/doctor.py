@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 GIB = 2**30
 BF16_8B_GIB = 19.0  # 16.4 GiB of weights, and 2 to 3 for a 2048x2048 step
 LOW_DISK_GIB = 5.0
-MIN_TORCH = (2, 11)
 MODULES = ("torch", "transformers", "safetensors", "nicegui", "fastapi")
 
 Verdict = Literal["ok", "note", "lacks"]

@@ -35,6 +35,9 @@ from hidream_studio.service.checkpoint import read_checkpoint
 from hidream_studio.service.loras import LoraShelf
 from hidream_studio.settings import Settings, openmp_waiting
 
+# of a job: told together as `requested`, and of drafts, of which there are none here
+NOT_TOLD = frozenset({"requested_width", "requested_height", "parent_id", "finish_mode", "strength"})
+
 
 def run(arguments: argparse.Namespace) -> int:
     request = request_from(arguments)
@@ -131,24 +134,15 @@ def _with_loras(
 def _facts(pinned: PinnedJob, timings: Timings) -> dict[str, Any]:
     """What is told of a picture, with the names of the HTTP answer."""
     job = pinned.job
-    facts: dict[str, Any] = {
-        name: getattr(job, name)
-        for name in (
-            "prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale", "cfg", "recipe",
-            "sampler", "shift", "noise_scale", "noise", "snap_resolution", "preset", "profile",
-        )
-    }  # fmt: skip
-    told = job.to_dict()
-    return (
-        facts
-        | {name: told[name] for name in ("references", "layout", "keep_aspect", "loras") if name in told}
-        | {
-            "requested": {"width": job.requested_width, "height": job.requested_height},
-            "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
-            "elapsed_s": round(timings.elapsed_s, 4),
-            "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
-        }
-    )
+    told = {name: value for name, value in job.to_dict().items() if name not in NOT_TOLD}
+    return {
+        **told,
+        "cfg": job.cfg,
+        "requested": {"width": job.requested_width, "height": job.requested_height},
+        "adjustments": [adjustment.model_dump() for adjustment in pinned.adjustments],
+        "elapsed_s": round(timings.elapsed_s, 4),
+        "timings": {name: round(seconds, 4) for name, seconds in asdict(timings).items()},
+    }
 
 
 def _tell_adjustments(adjustments: Sequence[dict[str, Any]]) -> None:

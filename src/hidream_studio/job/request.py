@@ -17,7 +17,7 @@ FinishMode = Literal["re-render", "keep-composition", "exact"]
 Noise = Literal["upstream", "linked"]
 
 MAX_PROMPT_CHARS = 10_000
-MAX_PROMPT_TOKENS = 4096  # image positions start here (upstream.md); a prompt has fewer
+MAX_PROMPT_TOKENS = 4096  # image positions start here (upstream models/utils.py get_rope_index_fix_point)
 MAX_STEPS = 200
 MAX_GUIDANCE = 30.0
 MAX_SEED = 2**53 - 1  # exact in JavaScript and SQLite

@@ -152,7 +152,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         "message": message.get(error.status_code, str(error.detail)),
     }
     if isinstance(error, BodyTooLarge):
-        return body_too_large_response(error.limit_bytes)
+        return body_too_large_response(error.limit_bytes, error.instead)
     return _json_response(error.status_code, detail, error.headers)
 
 
@@ -184,13 +184,15 @@ class JobFailed(errors.StudioError):
 class BodyTooLarge(HTTPException):
     """An HTTPException, because FastAPI turns any other that is raised while it reads a body into a 400."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, instead: str | None = None) -> None:
         super().__init__(413, f"the body is larger than {limit_bytes:,} bytes")
         self.limit_bytes = limit_bytes
+        self.instead = instead
 
 
-def body_too_large_response(limit_bytes: int) -> Response:
-    message = f"the body is larger than {limit_bytes:,} bytes"
+def body_too_large_response(limit_bytes: int, instead: str | None = None) -> Response:
+    """`instead` says what to do, where there is a way."""
+    message = f"the body is larger than {limit_bytes:,} bytes{f'; {instead}' if instead else ''}"
     return _json_response(
         413, {"code": "body_too_large", "message": message, "field": "body", "limit": limit_bytes}, None
     )
