@@ -164,7 +164,7 @@ def test_a_smaller_try_has_half_the_pixels_at_the_same_ratio_and_says_so():
 
 
 def test_a_box_that_would_have_no_pixel_left_refuses_a_smaller_try():
-    narrow, wide = (0.0, 1.1 / 512, 0.0, 1.0), (0.0, 0.5, 0.0, 1.0)
+    narrow, wide = (0.0, 0.6 / 512, 0.0, 1.0), (0.0, 0.5, 0.0, 1.0)
     whole = replace(draft(width=512, height=512, snap_resolution=False), references=(Reference("a" * 64, 64, 64),) * 2)
     smaller_job(replace(whole, layout=(wide, wide)))
     boxes_in_px((wide, narrow), 512, 512, 2)
