@@ -375,10 +375,6 @@ class Studio:
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
         return self._estimate(self._resolver.finish_of(draft, request))
 
-    def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
-        """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
-        return self._estimate(self._resolver.finish(image_id, draft, request))
-
     def finish_all_s(self, drafts: Sequence[Job], request: FinishRequest) -> float:
         """Seconds of work to finish all of these. Raises RequestError, also where they are too many."""
         self._check_drafts(len(drafts))
