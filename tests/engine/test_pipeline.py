@@ -271,12 +271,12 @@ def test_a_prompt_is_read_once_for_all_its_seeds_until_others_need_the_room() ->
         tensor = torch.zeros(1, len(ids), 1, 1)
         return TextPrefix((tensor,), (tensor,))  # 8 bytes a token
 
-    cache = TextCache(encode, max_bytes=8 * 5)
+    cache: TextCache[tuple[int, ...], TextPrefix] = TextCache(max_bytes=8 * 5)
     for ids in ((1, 2), (1, 2), (3, 4, 5), (1, 2), (6,)):
-        cache.get(ids)
+        cache.get(ids, encode)
     assert read == [(1, 2), (3, 4, 5), (6,)]
     assert (3, 4, 5) not in cache  # the least recently used
-    cache.get(tuple(range(100)))
+    cache.get(tuple(range(100)), encode)
     assert cache.nbytes == 800  # the newest stays, however large
 
 

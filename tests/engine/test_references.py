@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +113,16 @@ def test_pictures_are_read_once_for_all_prompts_branches_and_seeds(pipeline: Pip
         assert len(seen) == 1
         draw(pipeline, JOB, references("wide.png"))
     assert len(seen) == 2
+
+
+def test_what_was_read_of_pictures_does_not_keep_their_pixels(pipeline: Pipeline) -> None:
+    pictures = references("square.png")
+    pixels = weakref.ref(pictures[0].pixels)
+    draw(pipeline, JOB, pictures)
+    assert pipeline.kept_text_bytes
+    del pictures
+    gc.collect()
+    assert pixels() is None
 
 
 def test_what_pictures_and_prompts_keep_is_foretold(pipeline: Pipeline) -> None:

@@ -38,8 +38,8 @@ def test_a_database_is_the_file_that_was_named(name: str) -> None:
 def test_two_folders_never_share_a_library(tmp_path: Path, one: str, other: str) -> None:
     first, second = Library.open(tmp_path / one), Library.open(tmp_path / other)
     try:
-        first.set_setting("mine", 1)
-        assert second.setting("mine") is None
+        first.notes.set_setting("mine", 1)
+        assert second.notes.setting("mine") is None
     finally:
         first.close()
         second.close()

@@ -76,18 +76,6 @@ def test_a_change_is_seen_and_others_stay(library: Library) -> None:
     assert changed == replace(record, state="failed", error=JobError("worker_failed", "it died"), elapsed_s=2.0)
 
 
-def test_a_whole_lane_is_changed_at_once_or_not_at_all(library: Library) -> None:
-    records = [job_record() for _ in range(5)]
-    library.add_jobs(records)
-
-    with pytest.raises(NotFoundError):
-        library.update_jobs({record.id: {"state": "cancelled"} for record in [*records, job_record()]})
-    assert len(library.pending_jobs()) == 5
-
-    library.update_jobs({record.id: {"state": "cancelled"} for record in records})
-    assert library.pending_jobs() == []
-
-
 def test_a_field_that_no_job_has_is_a_mistake_of_the_caller(library: Library) -> None:
     record = job_record()
     library.add_jobs([record])

@@ -80,18 +80,18 @@ def test_a_closed_library_is_one_file_without_a_log(library: Library, data: Path
 def test_the_pages_settings_are_kept_whatever_their_shape(library: Library, data: Path) -> None:
     values = {"prompt": "漢字\n★", "size": 384, "live": True, "nothing": None, "nested": {"a": [1, 2.5, "x"]}}
     for key, value in values.items():
-        library.set_setting(key, "before")
-        library.set_setting(key, value)
+        library.notes.set_setting(key, "before")
+        library.notes.set_setting(key, value)
     library.close()
 
     again = Library.open(data)
-    assert {key: again.setting(key, "absent") for key in values} == values
-    assert again.setting("unknown", 5) == 5
+    assert {key: again.notes.setting(key, "absent") for key in values} == values
+    assert again.notes.setting("unknown", 5) == 5
     for count in (1, 2):  # of nothing at first
-        again.change_setting("counted", lambda stored: (stored or 0) + 1)
-        assert again.setting("counted") == count
+        again.notes.change_setting("counted", lambda stored: (stored or 0) + 1)
+        assert again.notes.setting("counted") == count
     with pytest.raises(RequestError):
-        again.set_setting("prompt", "x" * 1_000_001)
+        again.notes.set_setting("prompt", "x" * 1_000_001)
     again.close()
 
 
@@ -105,7 +105,7 @@ def test_cost_samples_come_back_the_newest_of_them_in_order(library: Library) ->
         for number in range(5)
     ]  # fmt: skip
     for sample in samples:
-        library.add_cost_sample(sample)
+        library.notes.add_cost_sample(sample)
 
-    assert library.cost_samples() == samples
-    assert library.cost_samples(limit=2) == samples[3:]
+    assert library.notes.cost_samples() == samples
+    assert library.notes.cost_samples(limit=2) == samples[3:]

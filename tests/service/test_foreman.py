@@ -395,10 +395,10 @@ def test_a_pause_that_could_not_be_written_is_written_when_there_is_room(at_work
         with full_disk():
             shop.foreman.pause(["final"])
             await shop.done()
-            assert shop.library.setting(PAUSED_SETTING) is None
+            assert shop.library.notes.setting(PAUSED_SETTING) is None
         await pass_time(2 * RETRY_S)
         await shop.done()
-        assert shop.library.setting(PAUSED_SETTING) == ["final"]
+        assert shop.library.notes.setting(PAUSED_SETTING) == ["final"]
 
     at_work(test)
 

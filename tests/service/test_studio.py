@@ -334,7 +334,7 @@ def test_estimates_learn_from_what_pictures_took(live: LiveStudio):
     assert took_s is not None
     assert estimate.low_s < estimate.seconds < estimate.high_s
     assert estimate.seconds / 4 < took_s < estimate.seconds * 4
-    assert live.library.cost_samples(1)[0]["steps"] == 8
+    assert live.library.notes.cost_samples(1)[0]["steps"] == 8
 
 
 def test_a_listener_hears_every_end_once(live: LiveStudio):

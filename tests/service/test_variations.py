@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hidream_studio.errors import RequestError
 from hidream_studio.job.job import Job, PinnedJob, pin
+from hidream_studio.job.layout import boxes_in_px
 from hidream_studio.job.profiles import HIDREAM_O1_IMAGE
+from hidream_studio.job.references import Reference
 from hidream_studio.job.request import FinishRequest, GenerationRequest, JobRequest, SheetRequest
 from hidream_studio.service.variations import (
     check_count,
@@ -164,6 +167,16 @@ def test_a_smaller_try_has_half_the_pixels_at_the_same_ratio_and_says_so():
     job, adjustments = smaller_job(draft(width=2048, height=1024))
     assert (job.width, job.height) == (1440, 736)
     assert [(one.field, one.asked, one.used) for one in adjustments] == [("width", 2048, 1440), ("height", 1024, 736)]
+
+
+def test_a_box_that_would_have_no_pixel_left_refuses_a_smaller_try():
+    narrow, wide = (0.0, 0.6 / 512, 0.0, 1.0), (0.0, 0.5, 0.0, 1.0)
+    whole = replace(draft(width=512, height=512, snap_resolution=False), references=(Reference("a" * 64, 64, 64),) * 2)
+    smaller_job(replace(whole, layout=(wide, wide)))
+    boxes_in_px((wide, narrow), 512, 512, 2)
+    with pytest.raises(RequestError) as refusal:
+        smaller_job(replace(whole, layout=(wide, narrow)))
+    assert refusal.value.field == "layout.1"
 
 
 def test_what_is_smallest_cannot_be_smaller():

@@ -36,10 +36,8 @@ class LoraReader:
         self._fp8 = fp8
         self._paths: dict[str, Path] = {}  # by hash, as they were told
         self._files: dict[str, LoraFile] = {}  # by hash, of those whose content was seen to have it
-        self._read: TextCache[str, LoraTensors] = TextCache(self._load, HOST_CACHE_BYTES)
-        self._kept: TextCache[LorasKey, Loras] = TextCache(
-            self._stack, DEVICE_CACHE_BYTES if max_bytes is None else max_bytes
-        )
+        self._read: TextCache[str, LoraTensors] = TextCache(HOST_CACHE_BYTES)
+        self._kept: TextCache[LorasKey, Loras] = TextCache(DEVICE_CACHE_BYTES if max_bytes is None else max_bytes)
 
     def know(self, paths: Mapping[str, str]) -> None:
         """Where the files of these hashes lie on this machine."""
@@ -56,11 +54,11 @@ class LoraReader:
         LoraError
             when a file is gone, is another one by now, or is no LoRA of this model.
         """
-        return self._kept.get(key) if key else None
+        return self._kept.get(key, self._stack) if key else None
 
     def vision(self, key: LorasKey, config: VisionConfig) -> Mapping[str, LowRank]:
         """What they change in the vision tower. Raises LoraError."""
-        used = [(self._read.get(hash_), strength) for hash_, strength in key]
+        used = [(self._read.get(hash_, self._load), strength) for hash_, strength in key]
         with torch.inference_mode():
             return stack_vision(used, config, self._model.device, self._model.dtype)
 
@@ -104,5 +102,5 @@ class LoraReader:
 
     @torch.inference_mode()
     def _stack(self, key: LorasKey) -> Loras:
-        used = [(self._read.get(hash_), strength) for hash_, strength in key]
+        used = [(self._read.get(hash_, self._load), strength) for hash_, strength in key]
         return stack(used, self._model.config, key, self._model.device, self._model.dtype, fp8=self._fp8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -33,11 +33,10 @@ TOWER_STAYS_BYTES = 4 * GIB  # free on the device beside it; with less it goes b
 
 @dataclass(frozen=True)
 class PictureKey:
-    """Pictures by their pixels, which the key of what is kept holds no more."""
+    """Pictures by a digest of their pixels, which it does not hold: they would be kept with what was read of them."""
 
     digest: str
     loras: LorasKey = ()  # beside the weights while they are read
-    pictures: Sequence[PreparedPicture] = field(default=(), compare=False, repr=False)
 
 
 class PictureReader:
@@ -52,7 +51,7 @@ class PictureReader:
         self._loras = loras
         self._device = Device(model.device)
         self._tower: VisionTower | None = None
-        self._kept: TextCache[PictureKey, ReadPictures] = TextCache(self._read, PICTURE_CACHE_BYTES)
+        self._kept: TextCache[PictureKey, ReadPictures] = TextCache(PICTURE_CACHE_BYTES)
 
     @cached_property
     def _stored(self) -> StoredTower:
@@ -70,7 +69,7 @@ class PictureReader:
         LoraError
             when a LoRA does not fit the tower.
         """
-        return self._kept.get(PictureKey(digest(pictures), loras, pictures))
+        return self._kept.get(PictureKey(digest(pictures), loras), lambda key: self._read(key, pictures))
 
     def token_counts(self, pictures: Sequence[PreparedPicture]) -> tuple[int, ...]:
         """How many tokens each picture has before the prompt. Raises CheckpointError."""
@@ -108,18 +107,18 @@ class PictureReader:
         self._to_host()
 
     @torch.inference_mode()
-    def _read(self, key: PictureKey) -> ReadPictures:
-        counts = self.token_counts(key.pictures)
+    def _read(self, key: PictureKey, pictures: Sequence[PreparedPicture]) -> ReadPictures:
+        counts = self.token_counts(pictures)
         ids = self.first_ids(counts)
         loras = self._loras.get(key.loras)
-        prefix = self._model.encode_pictures(ids, self._tokenizer.picture, self._see(key), loras)
-        pixels = [from_uint8(picture.pixels).to(self._model.device) for picture in key.pictures]
+        prefix = self._model.encode_pictures(ids, self._tokenizer.picture, self._see(pictures, key.loras), loras)
+        pixels = [from_uint8(picture.pixels).to(self._model.device) for picture in pictures]
         patches = self._model.embed_patches(torch.cat(pixels, dim=1), loras)
-        return ReadPictures(PictureKey(key.digest, key.loras), ids, counts, prefix, patches, _grids(key.pictures))
+        return ReadPictures(key, ids, counts, prefix, patches, _grids(pictures))
 
-    def _see(self, key: PictureKey) -> VisionTokens:
-        rows, grids = vision_patches([picture.vision for picture in key.pictures], self._stored.processor)
-        changes = self._loras.vision(key.loras, self._stored.config)
+    def _see(self, pictures: Sequence[PreparedPicture], loras: LorasKey) -> VisionTokens:
+        rows, grids = vision_patches([picture.vision for picture in pictures], self._stored.processor)
+        changes = self._loras.vision(loras, self._stored.config)
         tower = self._on_device()
         seen: VisionTokens = tower(rows, grids, changes)
         if self._device.memory_for_tensors().free < TOWER_STAYS_BYTES:

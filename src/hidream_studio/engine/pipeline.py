@@ -114,7 +114,7 @@ class Pipeline:
         self.max_kept_bytes = None if budget is None else budget.kept_bytes
         self._tokenizer = tokenizer
         text_bytes = TEXT_CACHE_BYTES if self.max_kept_bytes is None else self.max_kept_bytes // 4
-        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(self._encode, text_bytes)
+        self._prefixes: TextCache[PromptKey, TextPrefix] = TextCache(text_bytes)
         self.loras = LoraReader(model, fp8=precision == "fp8", max_bytes=None if budget is None else text_bytes)
         self._pictures = PictureReader(model, tokenizer, checkpoint, self.loras)
         self._noise = NoiseAhead(profile.buckets)
@@ -292,7 +292,7 @@ class Pipeline:
                 loras = self._room.once_more(partial(self.loras.get, key))
                 read = partial(self._pictures.read, references, key)
                 pictures = self._room.once_more(read) if references else None
-                prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key)) for branch in ids]
+                prefixes = [self._prefixes.get(_under(_rest(branch, pictures), key), self._encode) for branch in ids]
             z = self._start(job, init_image)
             solver = make_solver(job.sampler, schedule, noise_scale=job.noise_scale, seed=job.seed, like=z)
             states = denoise(self._predict(job, prefixes, pictures, loras), z, schedule, solver, job.guidance_scale)

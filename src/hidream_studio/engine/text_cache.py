@@ -75,18 +75,17 @@ def text_key(key: Hashable) -> int:
 class TextCache(Generic[Key, Value]):
     """The least recently used value goes first when `max_bytes` are exceeded; the newest always stays."""
 
-    def __init__(self, encode: Callable[[Key], Value], max_bytes: int) -> None:
-        self._encode = encode
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[Key, Value] = OrderedDict()
         self._counted: TextBytes | None = None  # what is kept, until that changes: it is asked before every step
 
-    def get(self, key: Key) -> Value:
-        """What was read of this key, read now if it is not kept."""
+    def get(self, key: Key, encode: Callable[[Key], Value]) -> Value:
+        """What was read of this key; read now, by `encode`, if it is not kept."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        value = self._kept[key] = self._encode(key)
+        value = self._kept[key] = encode(key)
         self._counted = None
         while len(self._kept) > 1 and self.nbytes > self._max_bytes:
             self._kept.popitem(last=False)

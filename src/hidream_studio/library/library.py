@@ -1,4 +1,4 @@
-"""The history on disk: jobs, pictures, the page's settings, what pictures cost. Knows no HTTP and no rule of the queue.
+"""The history on disk: jobs, pictures, those that they are drawn from. Knows no HTTP and no rule of the queue.
 
 Every method may be called from any thread. What a method has changed is on disk when it returns. Long methods are
 `store_image` and `thumbnail`; the others take a few milliseconds.
@@ -7,7 +7,7 @@ Every method may be called from any thread. What a method has changed is on disk
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hidream_studio.image.thumbnail import make_thumbnail
 from hidream_studio.job.clock import utc_now
 from hidream_studio.job.ids import is_id
 from hidream_studio.job.record import ENDED, JobRecord, State
-from hidream_studio.library import adoption, notes, rows
+from hidream_studio.library import adoption, rows
 from hidream_studio.library.database import Database
 from hidream_studio.library.files import (
     RESERVE_BYTES,
@@ -34,6 +34,7 @@ from hidream_studio.library.files import (
 from hidream_studio.library.images import add_image, image_of_job, image_query, image_row, with_texts
 from hidream_studio.library.lock import FolderLock
 from hidream_studio.library.models import DeletedImageRow, ImageRow, JobRow
+from hidream_studio.library.notes import Notes
 from hidream_studio.library.records import ImageDraft, ImageRecord, ImportResult, Upload
 from hidream_studio.library.uploads import Uploads
 
@@ -51,6 +52,7 @@ class Library:
         self._database = database
         self._thumbnails = threading.Lock()  # each is made once, and never many at the same time
         self._uploads = Uploads(data, database)
+        self.notes = Notes(database)
 
     @classmethod
     def open(cls, data: Path) -> Library:
@@ -158,14 +160,6 @@ class Library:
                 setattr(row, name, value)
             session.flush()
             return rows.job_record(row)
-
-    def update_jobs(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Fields of several jobs, by their ids, in one transaction: a whole lane cancelled, or put back."""
-        with self._database.writing() as session:
-            for job_id, values in changes.items():
-                row = _job_row(session, job_id)
-                for name, value in rows.job_columns(values).items():
-                    setattr(row, name, value)
 
     # Pictures
 
@@ -350,32 +344,6 @@ class Library:
     def with_known_references(self, settings: RestoredSettings) -> RestoredSettings:
         """The settings with those references that are here, and their boxes; what is missing is told. Reads no disk."""
         return self._uploads.known_of(settings)
-
-    # The page's settings, and what pictures cost
-
-    def setting(self, key: str, default: Any = None) -> Any:
-        with self._database.reading() as session:
-            return notes.setting(session, key, default)
-
-    def set_setting(self, key: str, value: Any) -> None:
-        """Keeps a JSON value."""
-        with self._database.writing() as session:
-            notes.set_setting(session, key, value)
-
-    def change_setting(self, key: str, change: Callable[[Any], Any]) -> None:
-        """Keeps what `change` makes of the value that is stored, or of None; nobody else writes in between."""
-        with self._database.writing() as session:
-            notes.set_setting(session, key, change(notes.setting(session, key, None)))
-
-    def add_cost_sample(self, sample: Mapping[str, Any]) -> None:
-        """Keeps a `job.estimate.CostSample.to_dict()`; the oldest of very many go."""
-        with self._database.writing() as session:
-            notes.add_cost_sample(session, sample)
-
-    def cost_samples(self, limit: int = 2000) -> list[dict[str, Any]]:
-        """The newest `limit` of them, the oldest of those first."""
-        with self._database.reading() as session:
-            return notes.cost_samples(session, limit)
 
     # Inside
 

@@ -117,7 +117,7 @@ class Ledger:
         if paused is None:
             return
         try:
-            self._library.set_setting(PAUSED_SETTING, paused)
+            self._library.notes.set_setting(PAUSED_SETTING, paused)
         except Exception as error:  # noqa: BLE001  as above
             self._failed("which lanes are paused", error, loop)
             return

@@ -70,7 +70,7 @@ class Studio:
         """Raises CheckpointError when the checkpoint's own profile cannot be read."""
         self.settings = settings
         self.library = library
-        self._resolver = Resolver(settings, library.cost_samples(), library.upload)
+        self._resolver = Resolver(settings, library.notes.cost_samples(), library.upload)
         self.loras = self._resolver.loras
         self._chores: list[asyncio.Task[None]] = []
         self._events = EventLog(time.time_ns() // 1_000_000)
@@ -109,7 +109,7 @@ class Studio:
         pending = await self._archive.write(self.library.pending_jobs)
         left = await self._archive.write(self.library.jobs_of_other_versions)
         self._of_other_versions = [view_of(record) for record in left]
-        kept = await self._archive.write(self.library.setting, PAUSED_SETTING, [])
+        kept = await self._archive.write(self.library.notes.setting, PAUSED_SETTING, [])
         paused = kept if isinstance(kept, list) else []
         jobs = [ActiveJob(record, self._resolver.predict(record.job).step_s) for record in pending]
         unfit = [self._resolver.unfit(active.record) or await self._without_files(active) for active in jobs]
@@ -375,10 +375,6 @@ class Studio:
         draft = await asyncio.to_thread(self._read_draft, image_id, request)
         return self._estimate(self._resolver.finish_of(draft, request))
 
-    def estimate_finish_of(self, image_id: str, draft: Job, request: FinishRequest) -> Estimate:
-        """The same for somebody who has the draft's job at hand; nothing is read. Raises RequestError."""
-        return self._estimate(self._resolver.finish(image_id, draft, request))
-
     def finish_all_s(self, drafts: Sequence[Job], request: FinishRequest) -> float:
         """Seconds of work to finish all of these. Raises RequestError, also where they are too many."""
         self._check_drafts(len(drafts))
@@ -505,7 +501,7 @@ class Studio:
     def _job_ended(self, view: JobView) -> None:
         if view.state == "finished" and view.timings is not None and not view.job.loras:  # of the base alone
             sample = self._resolver.learn(view.job, view.timings)
-            self._archive.write_later(self.library.add_cost_sample, sample)
+            self._archive.write_later(self.library.notes.add_cost_sample, sample)
         for listener in list(self._listeners):
             listener(view)
 

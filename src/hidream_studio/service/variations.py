@@ -12,6 +12,7 @@ from typing import Any
 from hidream_studio.errors import RequestError
 from hidream_studio.job.adjustment import Adjustment
 from hidream_studio.job.job import RANDOM_SEED_BITS, Job, PinnedJob, pin, request_of
+from hidream_studio.job.layout import boxes_in_px
 from hidream_studio.job.profiles import ModelProfile, PresetId
 from hidream_studio.job.references import kept_size
 from hidream_studio.job.request import MAX_SEED, FinishRequest, GenerationRequest, SheetRequest
@@ -234,7 +235,7 @@ def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustme
     Raises
     ------
     RequestError
-        when it is as small as can be.
+        when it is as small as can be, or one of its boxes is.
     """
     asked = job
     if job.keep_aspect:  # its size follows from what is asked, and from its reference
@@ -255,6 +256,8 @@ def smaller_job(job: Job, draft: Job | None = None) -> tuple[Job, tuple[Adjustme
         if old != new
     )
     smaller = replace(asked, width=width, height=height, snap_resolution=False, preset=None)
+    if smaller.layout is not None:  # a box may have no pixel left
+        boxes_in_px(smaller.layout, width, height, len(smaller.references))
     return smaller, adjustments + (() if draft is None else _crop(draft, smaller))
 
 

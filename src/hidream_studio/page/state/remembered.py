@@ -79,7 +79,7 @@ class Remembered:
 
     async def _stored(self, name: str) -> Any:
         try:
-            return await asyncio.to_thread(self._library.setting, name, None)
+            return await asyncio.to_thread(self._library.notes.setting, name, None)
         except (ValueError, RecursionError):
             return _NO_JSON
 
@@ -103,7 +103,7 @@ class Remembered:
     async def _keep_column_after_quiet(self, column: Callable[[], Any]) -> None:
         await asyncio.sleep(QUIET_S)
         with self._guard:
-            await asyncio.to_thread(self._library.set_setting, COMPOSE_SETTING, column())
+            await asyncio.to_thread(self._library.notes.set_setting, COMPOSE_SETTING, column())
 
     def _change_soon(self, name: str, empty: Any, change: Callable[[Any], Any]) -> None:
         task = asyncio.create_task(self._change_in_turn(name, empty, change))
@@ -117,6 +117,6 @@ class Remembered:
         with self._guard:
             async with self._order:
                 try:
-                    await asyncio.to_thread(self._library.change_setting, name, changed)
+                    await asyncio.to_thread(self._library.notes.change_setting, name, changed)
                 except (ValueError, RecursionError):  # what stands there is no JSON: nothing is lost with it
-                    await asyncio.to_thread(self._library.set_setting, name, changed(None))
+                    await asyncio.to_thread(self._library.notes.set_setting, name, changed(None))
