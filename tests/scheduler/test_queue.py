@@ -125,3 +125,11 @@ def test_the_order_of_waiting_jobs_is_that_of_the_worker_s_turns():
         assert job_id is not None
         taken.append(held.pop(job_id).job_id)
     assert taken == told
+
+
+def test_a_full_queue_says_what_is_paused():
+    queue = filled("final", "final")
+    queue.limit = 3
+    queue.pause(["final"])
+    with pytest.raises(QueueFullError, match=r"room for 1 more job, 2 were asked for; .* final jobs are paused"):
+        queue.check_room(2, retry_after_s=1.0)

@@ -38,9 +38,11 @@ class JobQueue(Generic[Item]):
         """Raises QueueFullError when `count` more would pass the limit."""
         waiting = self.waiting
         if waiting + count > self.limit:
+            room = max(self.limit - waiting, 0)
+            paused = f"; {' and '.join(self.paused)} jobs are paused" if self._paused else ""
             raise QueueFullError(
-                f"the queue has room for {max(self.limit - waiting, 0)} more jobs, {count} were asked for; "
-                f"at most {self.limit} may wait",
+                f"the queue has room for {room} more job{'' if room == 1 else 's'}, {count} were asked for; "
+                f"at most {self.limit} may wait{paused}",
                 limit=self.limit,
                 retry_after_s=retry_after_s,
             )

@@ -46,6 +46,7 @@ from hidream_studio.service.lineup import Lineup
 from hidream_studio.service.news import News
 from hidream_studio.service.views import Preview
 
+PAUSED_RETRY_S = 60.0  # a pause ends when somebody ends it
 MAX_ATTEMPTS = 2  # a job whose worker died so often while drawing it is not drawn again
 MAX_BEGUN = 3  # nor one that was begun so often when a server ends: all that had begun lose a try with it
 STOP_WORKER_S = 3.5
@@ -373,7 +374,9 @@ class Foreman:
         self._news.queue_changed()
 
     def _retry_after_s(self, count: int) -> float:
-        """About when `count` places will be free."""
+        """About when `count` places will be free; who has paused the queue is not asked again each second."""
+        if self.queue.paused:
+            return PAUSED_RETRY_S
         waiting = max(self.queue.waiting, 1)
         return min(max(self.lineup().summary().drain_s * count / waiting, 1.0), 3600.0)
 

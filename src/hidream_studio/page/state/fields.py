@@ -130,7 +130,7 @@ def _shown(text: str) -> str:
 def _plain(value: float) -> str:
     """0 and not 0.0; a seed with all of its digits."""
     if abs(value) >= 1e18 or value != value:
-        return f"{float(value):g}" if abs(value) < 1e300 else "inf"
+        return f"{float(value):g}" if not abs(value) >= 1e300 else "inf"
     return f"{int(value) if value == int(value) else value:,}"
 
 

@@ -63,13 +63,14 @@ def rank_of(job: Job, profile: ModelProfile) -> Rank:
     side = math.sqrt(job.width * job.height)
     if side >= profile.preset("high").width * (1 - _SIDE_TOLERANCE):
         return "high"
-    return "draft" if job.width * job.height <= profile.native_area // 2 else "mid"
+    small = job.width * job.height <= profile.native_area // 2
+    return "draft" if small and job.finish_mode is None else "mid"  # what was finished is none, however small
 
 
 def badge_of(job: Job, profile: ModelProfile) -> str:
     """DRAFT, or the side that a square of that area would have: 1536, 2K."""
     rank = rank_of(job, profile)
-    if rank == "draft" and job.finish_mode is None:
+    if rank == "draft":
         return "DRAFT"
     if rank == "exact":
         return f"{job.steps} STEPS"
