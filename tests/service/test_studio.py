@@ -38,7 +38,7 @@ def test_a_request_becomes_a_picture_of_the_library_with_its_whole_job_in_the_fi
 
 
 def test_each_job_tells_its_life_in_order_and_a_picture_is_on_disk_before_it_is_told(live: LiveStudio):
-    view = live.submit(steps=6)
+    view = live.submit(width=512, height=512, steps=20)  # long enough to be seen on its way
 
     async def at_the_end() -> bool:
         async for event in live.studio.subscribe():
