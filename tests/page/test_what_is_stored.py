@@ -79,6 +79,7 @@ class Stored:
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
+        self.notes = self
 
     def setting(self, name: str, default: Any) -> Any:
         value = self._values.get(name, default)
