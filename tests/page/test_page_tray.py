@@ -113,6 +113,7 @@ def test_a_pick_becomes_its_final_so_that_finals_are_compared(visitor):
     expect(page.locator(".viewer-differences")).to_contain_text("384 × 384")
     expect(page.locator(".viewer-differences")).to_contain_text("256 × 256")
     page.keyboard.press("Escape")
+    page.wait_for_function("!history.state?.over")  # going back in the history would end the reload
     reload(page)
     expect(tray.get_by_role("status")).to_have_text("2 picked")
     cell(page, 1).click()
